@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The page tables of a user-mode guest, which the host writes and the guest never sees.
+ *
+ * Non-leaf entries are made when they are first needed and then stay as they are, and a frame that
+ * became a table stays one: a KVM that shadows page tables does not notice that the host changes an
+ * entry, and would go on with what it has read. A leaf may change at any time, provided that the
+ * caller then drops what KVM has cached of the frames below it (vmk_space does, by a change of the
+ * host's own protection, which KVM follows through its MMU notifier).
+ *
+ * A leaf is in one of three states: empty; resident (it holds a frame that the guest may reach with
+ * some rights); parked (it holds a frame that the guest may not reach at present: PROT_NONE).
+ */
+#ifndef VMK_ARCH_PAGING_H
+#define VMK_ARCH_PAGING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VMK_PAGE_SIZE 4096u
+#define VMK_LARGE_PAGE_SIZE 0x200000u
+
+/* Rights of a leaf. A leaf with none of them is parked. */
+enum vmk_page_rights {
+    VMK_PAGE_READ = 1,
+    VMK_PAGE_WRITE = 2,
+    VMK_PAGE_EXECUTE = 4,
+    VMK_PAGE_SUPERVISOR = 8, /* Not for user mode. */
+};
+
+/* Where tables come from: the gpa of a zeroed frame of 4 KiB, or 0 when there is none left. */
+typedef uint64_t
+vmk_paging_alloc_fn(void *user_data);
+
+struct vmk_paging {
+    uint8_t *memory; /* Guest memory from gpa 0 on, as the host sees it, */
+    uint64_t size;   /* and its bytes: no entry leads beyond, whoever may have written it. */
+    uint64_t root;   /* gpa of the top table. */
+    vmk_paging_alloc_fn *alloc;
+    void *user_data;
+    /* Set when an entry that was used for 2 MiB came to mean something else. A KVM that shadows
+     * page tables may still hold the structure of before: the caller makes it drop all (by deleting
+     * and adding a memory slot) before the guest runs again, and clears this. */
+    bool structure_changed;
+};
+
+struct vmk_leaf {
+    uint64_t *entry; /* The entry itself, for vmk_paging_set_*. NULL without a table there. */
+    uint64_t gpa;    /* Of the page's first byte. */
+    uint64_t size;   /* Of the page: 4 KiB or 2 MiB. */
+    unsigned rights;
+    bool used; /* Resident or parked. */
+};
+
+/* Make the top table. 0 or -ENOMEM. */
+int
+vmk_paging_init(struct vmk_paging *paging, uint8_t *memory, uint64_t size,
+                vmk_paging_alloc_fn *alloc, void *user_data);
+
+/* Look up the leaf of `va`. Without a table on the way, `entry` is NULL and `size` is the size of
+ * the hole's unit (4 KiB, or 2 MiB where no last-level table is), so that a caller can step over
+ * it. */
+struct vmk_leaf
+vmk_paging_find(const struct vmk_paging *paging, uint64_t va);
+
+/* Find the 4 KiB leaf of `va`, making tables on the way; a 2 MiB page there is split into 512 with
+ * the same rights, whose cached translation the caller drops. 0 or -ENOMEM. */
+int
+vmk_paging_need(struct vmk_paging *paging, uint64_t va, struct vmk_leaf *ret_leaf);
+
+/* Find the 2 MiB leaf of `va`, making tables above it. 0, -ENOMEM, or -EEXIST when a last-level
+ * table stands there. */
+int
+vmk_paging_need_large(struct vmk_paging *paging, uint64_t va, struct vmk_leaf *ret_leaf);
+
+/* Set a leaf that one of the finders returned. */
+void
+vmk_paging_set(struct vmk_leaf *leaf, uint64_t gpa, unsigned rights);
+
+void
+vmk_paging_clear(struct vmk_leaf *leaf);
+
+#endif

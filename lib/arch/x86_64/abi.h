@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Constants of the Linux ABI that differ between architectures. */
+#ifndef VMK_ARCH_X86_64_ABI_H
+#define VMK_ARCH_X86_64_ABI_H
+
+/* What uname(2) calls the machine. */
+#define VMK_ABI_MACHINE "x86_64"
+
+/* MINSIGSTKSZ of the kernel's uapi: the smallest alternate signal stack. */
+#define VMK_ABI_MIN_SIGNAL_STACK 2048
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The layout of the supervisor's pages and the state of a user-mode vCPU; for usermode*.c alone. */
+#ifndef VMK_ARCH_X86_64_USERMODE_PRIVATE_H
+#define VMK_ARCH_X86_64_USERMODE_PRIVATE_H
+
+#include "arch/usermode.h"
+
+#include <vmkit/x86_64.h>
+
+#define STUB_VA UINT64_C(0xffffffffc0000000)
+#define TABLES_VA (STUB_VA + VMK_PAGE_SIZE)
+#define STACK_VA (STUB_VA + 2 * VMK_PAGE_SIZE)
+#define STACK_TOP (STACK_VA + VMK_PAGE_SIZE)
+
+#define VECTORS 32
+#define PORT_EXCEPTION 0xc0
+#define PORT_SYSCALL 0xe0
+#define STUB_SIZE 16
+#define STUB_SYSCALL (VECTORS * STUB_SIZE)
+#define STUB_IRET (STUB_SYSCALL + STUB_SIZE)
+#define STUB_FRAME 0x800 /* What the IRET loads; user mode may read it as well. */
+#define OUT_SIZE 2
+
+#define GDT_OFFSET 0
+#define GDT_ENTRIES 11
+#define IDT_OFFSET 256
+#define GATE_SIZE 16
+#define GATE_ACCESS 5 /* The byte with the type and the level that INT n needs. */
+#define GATE_LEVEL_3 0x60
+#define VECTOR_BREAKPOINT 3
+#define TSS_OFFSET 1024
+#define TSS_BITMAP 104
+#define TSS_SIZE (TSS_BITMAP + PORT_SYSCALL / 8 + 2)
+
+#define SELECTOR_KERNEL_CODE 0x10
+#define SELECTOR_USER_DATA 0x2b
+#define SELECTOR_USER_CODE 0x33
+#define SELECTOR_TSS 0x40
+
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_SFMASK 0xc0000084
+#define MSR_FS_BASE 0xc0000100
+#define MSR_GS_BASE 0xc0000101
+
+#define RFLAGS_FIXED UINT64_C(0x202)     /* Bit 1, and interrupts on. */
+#define RFLAGS_USER UINT64_C(0x254dd5)   /* CF PF AF ZF SF TF DF OF NT RF AC ID. */
+#define RFLAGS_MASKED UINT64_C(0x257fd5) /* What SYSCALL clears, as on Linux. */
+
+#define CR0_VALUE UINT64_C(0x80050033) /* PG AM WP NE ET MP PE */
+#define CR4_PAE (1u << 5)
+#define CR4_OSFXSR (1u << 9)
+#define CR4_OSXMMEXCPT (1u << 10)
+#define CR4_FSGSBASE (1u << 16)
+#define CR4_OSXSAVE (1u << 18)
+#define EFER_VALUE 0xd01               /* NXE LMA LME SCE */
+#define XCR0_LEGACY UINT64_C(3)        /* x87 and SSE, which every x86-64 processor has. */
+#define XCR0_TILES (UINT64_C(3) << 17) /* Needs a permission that the process may not have. */
+
+#define XSAVE_MXCSR 24
+#define XSAVE_HEADER 512
+
+#define USER_LIMIT UINT64_C(0x7ffffffff000)
+
+enum position {
+    AT_USER,           /* The vCPU itself is in user mode, where the registers say. */
+    AT_STUB,           /* Behind the OUT of a stub, at whichever level. */
+    AT_SYSCALL_KERNEL, /* Behind that of the system call stub, at CPL 0 for certain. */
+};
+
+struct vmk_usermode {
+    struct vmk_kvm_vcpu *vcpu;
+    struct vmk_user_regs *regs; /* Shared with KVM. */
+    uint8_t *memory;
+    uint64_t stub_gpa;
+    uint64_t tables_gpa;
+    uint64_t stack_gpa;
+    enum position position;
+    bool level_asked;
+    bool syscall_at_kernel; /* SYSCALL was seen to enter CPL 0. */
+    bool started;
+    uint64_t stub_rip; /* AT_SYSCALL_KERNEL: where the vCPU really stands. */
+    uint64_t stub_rflags;
+    uint64_t hwcap;
+    uint64_t hwcap2;
+    uint64_t xcr0;
+    size_t xstate_size; /* Of the components in XCR0, */
+    uint8_t *xsave;     /* and room for all that KVM copies. */
+};
+
+struct exception_frame {
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* The registers of a CPUID leaf that the host supports; zeros for one that it lacks. */
+struct vmkit_x86_cpuid
+vmk_usermode_supported_leaf(const struct vmk_usermode *usermode, uint32_t leaf, uint32_t subleaf);
+
+/* The extended state as execve(2) leaves it. 0 or a negative errno. */
+int
+vmk_usermode_reset_xstate(struct vmk_usermode *usermode);
+
+#endif

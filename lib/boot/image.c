@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/image.h"
+
+#include <errno.h>
+
+int
+vmk_image_read_all(const struct vmk_image *image, void *buffer, size_t size, uint64_t offset)
+{
+    uint8_t *at = buffer;
+    while (size > 0) {
+        ssize_t n = image->read(image->user_data, at, size, offset);
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            return -ENODATA;
+        at += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest-physical memory of one VM: which range of guest addresses is which part of which
+ * backing memory. Sorted, without overlaps; adjacent regions read and write as one. Not locked; the
+ * VM that owns it serialises.
+ */
+#ifndef VMK_MEM_REGIONS_H
+#define VMK_MEM_REGIONS_H
+
+#include "mem/memory.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vmk_region {
+    uint64_t gpa;
+    uint64_t size;
+    uint8_t *hva;
+    uint64_t offset; /* of `hva` in the memory */
+    struct vmkit_memory *memory;
+    bool read_only; /* for the guest */
+    uint32_t slot;  /* the owner's number for it */
+};
+
+struct vmk_regions {
+    struct vmk_region *entries;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+void
+vmk_regions_clear(struct vmk_regions *regions);
+
+/* Add [gpa, gpa + size) with a reference to its memory. -EEXIST when it overlaps another region,
+ * -ERANGE when it is not inside of the memory or of the guest's addresses, -EINVAL for unaligned
+ * numbers, -ENOMEM. The pointer holds until the next addition or removal. */
+int
+vmk_regions_add(struct vmk_regions *regions, const struct vmk_region *region,
+                vmkit_error **ret_error);
+
+/* Take away the region that begins at `gpa`; its memory loses the reference. */
+void
+vmk_regions_remove(struct vmk_regions *regions, uint64_t gpa);
+
+/* The region that holds `gpa`, or NULL. */
+const struct vmk_region *
+vmk_regions_find(const struct vmk_regions *regions, uint64_t gpa);
+
+/* Copy across as many regions as it takes. -EFAULT when an address has no memory, in which case
+ * bytes before it may have been copied; -EROFS when the library has no right to write there. */
+int
+vmk_regions_read(const struct vmk_regions *regions, uint64_t gpa, void *destination, uint64_t size,
+                 vmkit_error **ret_error);
+
+int
+vmk_regions_write(const struct vmk_regions *regions, uint64_t gpa, const void *source,
+                  uint64_t size, vmkit_error **ret_error);
+
+/* Where [gpa, gpa + size), which must lie in one region, is in this process. -EFAULT. */
+int
+vmk_regions_get_pointer(const struct vmk_regions *regions, uint64_t gpa, uint64_t size,
+                        void **ret_pointer, vmkit_error **ret_error);
+
+#endif

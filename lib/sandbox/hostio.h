@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading and writing a descriptor of the host without ever blocking in it, and without the signals
+ * that the host would send to the calling process for what a guest did: SIGPIPE for a pipe without
+ * a reader, SIGXFSZ for a file above the host's limit, SIGTTIN and SIGTTOU for a terminal in the
+ * background. They are blocked in this thread around the call, and taken back if the call made
+ * them.
+ *
+ * A descriptor that the embedder gave shares its description, O_NONBLOCK included, with the
+ * embedder, so that flag is never touched: a socket is used with MSG_DONTWAIT, a pipe with
+ * RWF_NOWAIT, a terminal, or a pipe of an older kernel, through a description of its own (a new
+ * open of /proc/self/fd/N), and what allows none of them is asked by poll(2) first.
+ */
+#ifndef VMK_SANDBOX_HOSTIO_H
+#define VMK_SANDBOX_HOSTIO_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct vmk_process;
+
+struct vmk_host_guard {
+    sigset_t before;
+    sigset_t pending_before;
+    bool was_blocked;
+};
+
+void
+vmk_host_guard_enter(struct vmk_host_guard *guard);
+
+/* End the guard after a call that returned `result`, which is handed on. -EPIPE and -EFBIG raise
+ * the guest's SIGPIPE and SIGXFSZ. */
+int64_t
+vmk_host_guard_leave(struct vmk_host_guard *guard, struct vmk_process *process, int64_t result);
+
+enum vmk_hostio_way {
+    VMK_HOSTIO_DIRECT, /* never blocks for long: a file, a disk, /dev/null */
+    VMK_HOSTIO_SOCKET,
+    VMK_HOSTIO_NOWAIT,
+    VMK_HOSTIO_OWN, /* `fd` is the library's own description and O_NONBLOCK */
+    VMK_HOSTIO_POLLED,
+};
+
+struct vmk_hostio {
+    int fd;     /* to use; belongs to whoever made it */
+    int own_fd; /* a description of the library's own, or -1 */
+    enum vmk_hostio_way way;
+    bool is_terminal;
+};
+
+/* Find the way for a descriptor, which is lent. 0 or a negative errno. */
+int
+vmk_hostio_init(struct vmk_hostio *io, int fd);
+
+void
+vmk_hostio_clear(struct vmk_hostio *io);
+
+/* The count; -EAGAIN where poll(2) on io->fd has to be waited for; or another negative errno. At
+ * most VMK_FILE_IOV_MAX pieces. */
+ssize_t
+vmk_hostio_read(struct vmk_process *process, struct vmk_hostio *io, const struct iovec *iov,
+                int count);
+
+ssize_t
+vmk_hostio_write(struct vmk_process *process, struct vmk_hostio *io, const struct iovec *iov,
+                 int count);
+
+#endif

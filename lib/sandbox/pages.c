@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/pages.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define SHIFT 9
+#define FANOUT (1u << SHIFT)
+
+struct table {
+    void *slots[FANOUT];
+};
+_Static_assert(sizeof(struct table) == VMK_PAGES_SIZE, "a table is charged as a page");
+
+/* Pages under one slot of a table at `level`, 1 for the lowest, as a shift. */
+static unsigned
+level_shift(unsigned level)
+{
+    return (level - 1) * SHIFT;
+}
+
+static bool
+covers(const struct vmk_pages *pages, uint64_t number)
+{
+    return pages->root != NULL && number >> (pages->height * SHIFT) == 0;
+}
+
+static void *
+charge_zeroed(struct vmk_pages *pages)
+{
+    if (!vmk_memory_account_try_charge(pages->account, VMK_PAGES_SIZE))
+        return NULL;
+    void *zeroed = calloc(1, VMK_PAGES_SIZE);
+    if (zeroed == NULL)
+        vmk_memory_account_uncharge(pages->account, VMK_PAGES_SIZE);
+    return zeroed;
+}
+
+static void
+release(struct vmk_pages *pages, void *what)
+{
+    free(what);
+    vmk_memory_account_uncharge(pages->account, VMK_PAGES_SIZE);
+}
+
+uint8_t *
+vmk_pages_get(const struct vmk_pages *pages, uint64_t number)
+{
+    if (!covers(pages, number))
+        return NULL;
+    void *at = pages->root;
+    for (unsigned level = pages->height; level > 0 && at != NULL; level--)
+        at = ((struct table *)at)->slots[(number >> level_shift(level)) & (FANOUT - 1)];
+    return at;
+}
+
+/* Put tables above the root until the tree reaches `number`. */
+static bool
+grow(struct vmk_pages *pages, uint64_t number)
+{
+    if (pages->root == NULL) {
+        pages->height = 0;
+        while (number >> (pages->height * SHIFT) != 0)
+            pages->height++;
+        return true;
+    }
+    while (number >> (pages->height * SHIFT) != 0) {
+        struct table *table = charge_zeroed(pages);
+        if (table == NULL)
+            return false;
+        table->slots[0] = pages->root;
+        pages->root = table;
+        pages->height++;
+    }
+    return true;
+}
+
+uint8_t *
+vmk_pages_make(struct vmk_pages *pages, uint64_t number)
+{
+    if (!grow(pages, number))
+        return NULL;
+    void **slot = &pages->root;
+    for (unsigned level = pages->height;; level--) {
+        if (*slot == NULL) {
+            *slot = charge_zeroed(pages);
+            if (*slot == NULL)
+                return NULL;
+            pages->count += level == 0;
+        }
+        if (level == 0)
+            return *slot;
+        slot = &((struct table *)*slot)->slots[(number >> level_shift(level)) & (FANOUT - 1)];
+    }
+}
+
+/* Drop [first, last], numbers below `*slot`, a tree of that height. At most four levels deep. */
+static void
+drop(struct vmk_pages *pages, void **slot, unsigned height, uint64_t first, uint64_t last)
+{
+    if (*slot == NULL)
+        return;
+    if (height == 0) {
+        release(pages, *slot);
+        *slot = NULL;
+        pages->count--;
+        return;
+    }
+
+    struct table *table = *slot;
+    unsigned shift = level_shift(height);
+    uint64_t span = ((uint64_t)1 << shift) - 1;
+    bool empty = true;
+    for (uint64_t i = 0; i < FANOUT; i++) {
+        uint64_t base = i << shift;
+        if (table->slots[i] != NULL && base <= last && base + span >= first)
+            drop(pages, &table->slots[i], height - 1, first > base ? first - base : 0,
+                 last - base < span ? last - base : span);
+        empty &= table->slots[i] == NULL;
+    }
+    if (empty) {
+        release(pages, table);
+        *slot = NULL;
+    }
+}
+
+void
+vmk_pages_drop(struct vmk_pages *pages, uint64_t first, uint64_t last)
+{
+    if (pages->root == NULL || !(first == 0 || covers(pages, first)))
+        return;
+    uint64_t highest = ((uint64_t)1 << (pages->height * SHIFT)) - 1;
+    if (last > highest)
+        last = highest;
+    if (first <= last)
+        drop(pages, &pages->root, pages->height, first, last);
+}

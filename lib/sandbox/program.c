@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/program.h"
+
+#include "sandbox/files.h"
+#include "util/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct program {
+    struct vmk_file file;
+    struct vmk_host_fd *host; /* one of the two */
+    struct vmk_blob *image;
+};
+
+static ssize_t
+program_read(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov, int count,
+             uint64_t *offset)
+{
+    struct program *program = (struct program *)file;
+    if (program->host != NULL) {
+        ssize_t got = preadv(program->host->fd, iov, count, (off_t)*offset);
+        *offset += got > 0 ? (uint64_t)got : 0;
+        return got < 0 ? -errno : got;
+    }
+
+    size_t left = *offset < program->image->size ? program->image->size - (size_t)*offset : 0;
+    size_t size = vmk_iov_size(iov, count);
+    if (size > left)
+        size = left;
+    if (size != 0)
+        vmk_iov_fill(iov, count, 0, program->image->data + *offset, size);
+    *offset += size;
+    return (ssize_t)size;
+}
+
+static int
+program_statx(struct vmk_file *file, struct statx *status)
+{
+    struct program *program = (struct program *)file;
+    if (program->host != NULL)
+        return statx(program->host->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status) < 0 ? -errno
+                                                                                          : 0;
+    vmk_statx_init(status, S_IFREG | 0555, file->number, 0, 0);
+    status->stx_size = program->image->size;
+    status->stx_blocks = (program->image->size + 511) / 512;
+    return 0;
+}
+
+static int64_t
+program_seek(struct vmk_file *file, int64_t offset, int whence)
+{
+    struct statx status;
+    int64_t base = 0;
+    int result = program_statx(file, &status);
+    if (result < 0)
+        return result;
+    if (whence == SEEK_CUR)
+        base = (int64_t)file->offset;
+    else if (whence == SEEK_END)
+        base = (int64_t)status.stx_size;
+    else if (whence != SEEK_SET)
+        return -EINVAL;
+    if (__builtin_add_overflow(base, offset, &offset) || offset < 0)
+        return -EINVAL;
+    file->offset = (uint64_t)offset;
+    return offset;
+}
+
+static void
+program_destroy(struct vmk_file *file)
+{
+    struct program *program = (struct program *)file;
+    vmk_host_fd_unref(program->host);
+    vmk_blob_unref(program->image);
+}
+
+static const struct vmk_file_ops program_ops = {
+    .kind = "program",
+    .positioned = true,
+    .read = program_read,
+    .seek = program_seek,
+    .statx = program_statx,
+    .destroy = program_destroy,
+};
+
+static int
+open_path(const char *path, struct vmk_host_fd **ret_host, vmkit_error **ret_error)
+{
+    /* Without blocking, should it be a FIFO. */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return vmk_error_set_errno(ret_error, errno,
+                                   errno == ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
+                                   "cannot open program \"%.200s\"", path);
+    *ret_host = vmk_host_fd_new(fd);
+    return *ret_host != NULL ? 0
+                             : vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                                             "no memory for the program");
+}
+
+static int
+check_regular(const struct vmk_host_fd *host, const char *name, vmkit_error **ret_error)
+{
+    struct stat status;
+    if (fstat(host->fd, &status) < 0)
+        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
+                                   "cannot inspect program \"%.200s\"", name);
+    if (S_ISDIR(status.st_mode))
+        return vmk_error_set(ret_error, EISDIR, VMKIT_ERROR_BAD_IMAGE,
+                             "program \"%.200s\" is a folder", name);
+    if (!S_ISREG(status.st_mode))
+        return vmk_error_set(ret_error, EACCES, VMKIT_ERROR_BAD_IMAGE,
+                             "program \"%.200s\" is not a regular file", name);
+    return 0;
+}
+
+int
+vmk_program_open(struct vmk_files *files, const struct vmk_program_config *config,
+                 struct vmk_file **ret_file, vmkit_error **ret_error)
+{
+    struct vmk_host_fd *host = NULL;
+    const char *name = config->path != NULL ? config->path : "program";
+    int result = 0;
+
+    if (config->path != NULL)
+        result = open_path(config->path, &host, ret_error);
+    else if (config->fd != NULL)
+        host = vmk_host_fd_ref(config->fd);
+    else if (config->image == NULL)
+        result = vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                               "the configuration has no program");
+    if (result == 0 && host != NULL)
+        result = check_regular(host, name, ret_error);
+    struct program *program = result < 0 ? NULL : calloc(1, sizeof *program);
+    if (result == 0 && program == NULL)
+        result = vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                               "no memory for the program");
+    if (result < 0) {
+        vmk_host_fd_unref(host);
+        return result;
+    }
+
+    vmk_file_init(&program->file, &program_ops, O_RDONLY, NULL);
+    program->file.number = vmk_files_next_number(files);
+    program->host = host;
+    program->image = config->image == NULL ? NULL : vmk_blob_ref(config->image);
+    *ret_file = &program->file;
+    return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop: enter the guest, find out why it left, serve that, deliver signals, enter again. A
+ * round takes no lock, allocates nothing and makes no system call of its own but KVM_RUN.
+ */
+#include "sandbox/sandbox.h"
+
+#include "arch/usermode.h"
+#include "sandbox/signals.h"
+#include "sandbox/syscall.h"
+#include "util/error.h"
+#include "vm/vcpu.h"
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+
+/* Faults in a row at one address that change nothing: the host does not do what it says. */
+#define MAX_REPEATED_FAULTS 64
+
+struct loop {
+    vmkit_sandbox *sandbox;
+    struct vmk_process *process;
+    uint64_t last_fault;
+    unsigned repeated_faults;
+};
+
+static bool
+is_restart(int64_t result)
+{
+    return result == -VMK_ERESTARTSYS || result == -VMK_ERESTARTNOHAND;
+}
+
+static void
+serve_syscall(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    uint64_t args[6];
+    uint64_t number = vmk_usermode_get_syscall(process->usermode, args);
+    const struct vmk_syscall *call = vmk_syscall_find(number);
+
+    process->syscalls++;
+    process->syscall_counts[number < VMK_SYSCALL_LIMIT ? number : VMK_SYSCALL_LIMIT - 1]++;
+    int64_t result = -ENOSYS;
+    if (call != NULL && call->serve != NULL)
+        result = call->serve(process, args);
+    else
+        process->unknown_syscalls++;
+
+    if (is_restart(result) || vmk_signals_pending(process))
+        vmk_signals_deliver(process, true, &result);
+    if (!process->regs_replaced)
+        vmk_usermode_set_result(process->usermode, result);
+    loop->repeated_faults = 0;
+}
+
+/* The host's side of a page fault. 0 when the guest can try again; otherwise the fault is the
+ * guest's. */
+static int
+resolve_page_fault(struct loop *loop, struct vmk_usermode_fault *fault)
+{
+    int r = -EFAULT;
+    if (fault->address < VMK_SPACE_HIGH)
+        r = vmk_space_fault(loop->process->space, fault->address, fault->access);
+    switch (r) {
+    case 0:
+        loop->repeated_faults = fault->address == loop->last_fault ? loop->repeated_faults + 1 : 0;
+        loop->last_fault = fault->address;
+        return 0;
+    case -ENOMEM:
+        vmk_process_end_limit(loop->process, VMKIT_LIMIT_MEMORY);
+        break;
+    case -EIO:
+        fault->signal = SIGBUS;
+        fault->code = BUS_ADRERR;
+        break;
+    case -EACCES:
+        fault->code = SEGV_ACCERR;
+        break;
+    default:
+        fault->code = SEGV_MAPERR;
+        break;
+    }
+    return r;
+}
+
+static void
+serve_fault(struct loop *loop, struct vmk_usermode_fault *fault)
+{
+    struct vmk_process *process = loop->process;
+    if (fault->is_unfinished) {
+        struct vmk_user_regs regs = *process->regs;
+        vmk_vcpu_complete(loop->sandbox->vcpu);
+        *process->regs = regs;
+        process->regs_replaced = true;
+    }
+    if (!fault->is_page_fault || resolve_page_fault(loop, fault) < 0) {
+        loop->repeated_faults = 0;
+        vmk_signals_fault(process, fault->signal, fault->code, fault->address, fault->trap,
+                          fault->error);
+    }
+    if (!vmk_process_ended(process) && vmk_signals_pending(process))
+        vmk_signals_deliver(process, false, NULL);
+}
+
+/* KVM_RUN came back without an exit. True when the guest may go on as it is. */
+static bool
+serve_interrupt(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    vmk_process_check(process);
+    if (vmk_process_ended(process) || !vmk_usermode_interrupt(process->usermode))
+        return false;
+    if (vmk_signals_pending(process))
+        vmk_signals_deliver(process, false, NULL);
+    return true;
+}
+
+/* A change of structure in the page tables: KVM forgets all that it derived from them when a memory
+ * slot goes. The first one is the smallest. */
+static int
+forget_translations(struct loop *loop, vmkit_error **ret_error)
+{
+    loop->sandbox->space.paging.structure_changed = false;
+    return vmk_vm_refresh_memory(loop->sandbox->vm, 0, ret_error);
+}
+
+static int
+fail(struct loop *loop, int result, vmkit_error **ret_error)
+{
+    struct vmk_kvm_exit exit;
+    vmk_kvm_vcpu_get_exit(vmk_vcpu_get_kvm(loop->sandbox->vcpu), &exit);
+    if (result == 0)
+        return vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
+                             "KVM stopped the sandbox at 0x%llx with exit %u, code %u",
+                             (unsigned long long)vmk_usermode_get_pc(loop->process->usermode),
+                             exit.reason, exit.code);
+    return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED,
+                               "running the sandbox at 0x%llx",
+                               (unsigned long long)vmk_usermode_get_pc(loop->process->usermode));
+}
+
+/* Make the guest's registers those of the vCPU. A program counter that is no address is a fault. */
+static void
+prepare(struct vmk_process *process)
+{
+    while (vmk_usermode_prepare(process->usermode, process->regs_replaced) < 0) {
+        vmk_signals_fault(process, SIGSEGV, SI_KERNEL, 0, 13, 0);
+        /* A handler that is no address either comes back here until its stack is full. */
+        vmk_process_check(process);
+        if (!vmk_process_ended(process))
+            vmk_signals_deliver(process, false, NULL);
+        if (vmk_process_ended(process))
+            return;
+    }
+    process->regs_replaced = false;
+}
+
+int
+vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    struct loop loop = {.sandbox = sandbox, .process = process};
+    struct vmk_usermode_fault fault;
+    bool changed = true;
+
+    vmk_process_check(process);
+    for (;;) {
+        if (vmk_process_ended(process))
+            return 0;
+        if (changed)
+            prepare(process);
+        if (vmk_process_ended(process))
+            return 0;
+        if (sandbox->space.paging.structure_changed) {
+            int r = forget_translations(&loop, ret_error);
+            if (r < 0)
+                return r;
+        }
+
+        int r = vmk_vcpu_enter(sandbox->vcpu);
+        process->exits++;
+        changed = true;
+        if (r == -EINTR) {
+            changed = serve_interrupt(&loop);
+            continue;
+        }
+        if (r < 0)
+            return fail(&loop, r, ret_error);
+        switch (vmk_usermode_take(process->usermode, &fault)) {
+        case VMK_USERMODE_SYSCALL:
+            serve_syscall(&loop);
+            break;
+        case VMK_USERMODE_FAULT:
+            serve_fault(&loop, &fault);
+            break;
+        case VMK_USERMODE_BROKEN:
+            return fail(&loop, 0, ret_error);
+        }
+        if (loop.repeated_faults > MAX_REPEATED_FAULTS)
+            return fail(&loop, -EFAULT, ret_error);
+    }
+}

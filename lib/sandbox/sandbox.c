@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/sandbox.h"
+
+#include "arch/usermode.h"
+#include "mem/memory.h"
+#include "sandbox/config.h"
+#include "sandbox/files.h"
+#include "sandbox/load.h"
+#include "sandbox/maps.h"
+#include "sandbox/signals.h"
+#include "util/error.h"
+#include "vm/vcpu.h"
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* The guest's process number, as that of a first program in a namespace of its own would not be 1:
+ * programs that find themselves to be init behave differently. */
+#define GUEST_PID 2
+
+static void
+sandbox_free(vmkit_sandbox *sandbox)
+{
+    struct vmk_process *process = &sandbox->process;
+    /* The files first: what they hold in memory is charged to the account. */
+    vmk_space_clear(&sandbox->space);
+    vmk_files_free(process->files);
+    vmk_signals_free(process->signals);
+    vmk_usermode_free(process->usermode);
+    /* The VM before the memory that it maps. */
+    vmk_vcpu_unref(sandbox->vcpu);
+    vmk_vm_unref(sandbox->vm);
+    vmk_frames_free(sandbox->frames);
+    if (process->wake_fd >= 0)
+        close(process->wake_fd);
+    pthread_mutex_destroy(&sandbox->lock);
+    free(sandbox);
+}
+
+static void
+set_process(struct vmk_process *process, const vmkit_sandbox_config *config)
+{
+    process->limits = (struct vmk_limits){
+        .memory_bytes = config->memory_limit,
+        .cpu_time_ns = config->cpu_time_limit_ns,
+        .wall_time_ns = config->wall_time_limit_ns,
+        .open_files = config->open_files_limit,
+        .output_bytes = config->output_limit,
+    };
+    process->pid = GUEST_PID;
+    process->uid = config->uid;
+    process->gid = config->gid;
+    process->umask = 022;
+    process->wall_deadline_ns = UINT64_MAX;
+
+    const char *name = vmk_config_get_program_name(config), *slash = strrchr(name, '/');
+    strncpy(process->name, slash != NULL ? slash + 1 : name, sizeof process->name - 1);
+}
+
+/* KVM learns of a further piece of the arena. */
+static int
+grow_memory(void *user_data, uint64_t gpa, uint64_t size, void *hva)
+{
+    vmkit_sandbox *sandbox = user_data;
+    struct vmkit_memory *memory;
+    int r = vmk_memory_new_user(hva, size, NULL, NULL, &memory, NULL);
+    if (r < 0)
+        return r;
+    r = vmk_vm_add_memory(sandbox->vm, gpa, memory, 0, size, false, NULL);
+    vmk_memory_unref(memory);
+    return r;
+}
+
+/* The VM, its memory, its vCPU in user mode. */
+static int
+make_vm(vmkit_sandbox *sandbox, struct vmk_kvm_system *system, vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    /* No interrupt ever comes. But a KVM whose last vCPU without a local controller goes, or whose
+     * first one comes, patches its own code on all processors, which takes longer than making the
+     * VM. */
+    struct vmk_vm_options options = {.system = system, .irqchip = VMK_VM_IRQCHIP_SPLIT};
+    int r = vmk_vm_new(&options, &sandbox->vm, ret_error);
+    if (r < 0)
+        return r;
+    r = vmk_frames_new(process->limits.memory_bytes, &sandbox->account, grow_memory, sandbox,
+                       &sandbox->frames, ret_error);
+    if (r < 0)
+        return r;
+    r = vmk_vcpu_new(sandbox->vm, 0, &sandbox->vcpu, ret_error);
+    if (r < 0)
+        return r;
+    if (vmk_space_init(&sandbox->space, process, sandbox->frames, process->limits.memory_bytes) < 0)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for the guest's page tables");
+    process->space = &sandbox->space;
+    process->vcpu = sandbox->vcpu;
+    r = vmk_usermode_new(vmk_vcpu_get_kvm(sandbox->vcpu), &sandbox->space.paging,
+                         &process->usermode, ret_error);
+    if (r < 0)
+        return r;
+    process->regs = vmk_usermode_get_regs(process->usermode);
+    return 0;
+}
+
+static int
+make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
+             struct vmk_kvm_system *system, vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    process->signals = vmk_signals_new();
+    process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (process->signals == NULL || process->wake_fd < 0)
+        return vmk_error_set_errno(ret_error, process->signals == NULL ? ENOMEM : errno,
+                                   VMKIT_ERROR_OUT_OF_MEMORY, "making a sandbox");
+
+    int r = vmk_files_new(config, process, &sandbox->account, &process->files, ret_error);
+    if (r < 0)
+        return r;
+    process->files->format_maps = vmk_maps_format;
+    struct vmk_program program = {
+        .file = vmk_files_get_program(process->files),
+        .image = -1,
+        .path = process->files->program_path,
+        .arguments = process->files->arguments,
+        .environment = process->files->environment,
+    };
+    r = vmk_load_check(process, &program, ret_error);
+    if (r < 0)
+        return r;
+    r = make_vm(sandbox, system, ret_error);
+    if (r < 0)
+        return r;
+    struct vmk_program_image *image =
+        vmk_program_cache_get(config->program_cache, process, program.file);
+    /* The file may have changed since its headers were read: nothing is mapped beyond the end. */
+    if (image != NULL && vmk_elf_ends_within(&program.elf, image->source.stx_size))
+        program.image = image->fd;
+    r = vmk_load(process, &program, ret_error);
+    vmk_program_image_unref(image);
+    return r;
+}
+
+int
+vmk_sandbox_new(const vmkit_sandbox_config *config, struct vmk_kvm_system *system,
+                vmkit_sandbox **ret_sandbox, vmkit_error **ret_error)
+{
+    if (config->program.path == NULL && config->program.fd == NULL && config->program.image == NULL)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "the configuration names no program");
+
+    vmkit_sandbox *sandbox = calloc(1, sizeof *sandbox);
+    if (sandbox == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
+    atomic_init(&sandbox->references, 1);
+    pthread_mutex_init(&sandbox->lock, NULL);
+    sandbox->process.wake_fd = -1;
+    vmk_memory_account_init(&sandbox->account, config->memory_limit);
+    sandbox->process.memory = &sandbox->account;
+    set_process(&sandbox->process, config);
+
+    int r = make_process(sandbox, config, system, ret_error);
+    if (r < 0) {
+        sandbox_free(sandbox);
+        return r;
+    }
+    *ret_sandbox = sandbox;
+    return 0;
+}
+
+vmkit_sandbox *
+vmk_sandbox_ref(vmkit_sandbox *sandbox)
+{
+    atomic_fetch_add_explicit(&sandbox->references, 1, memory_order_relaxed);
+    return sandbox;
+}
+
+void
+vmk_sandbox_unref(vmkit_sandbox *sandbox)
+{
+    if (atomic_fetch_sub_explicit(&sandbox->references, 1, memory_order_acq_rel) == 1)
+        sandbox_free(sandbox);
+}
+
+static int
+begin(vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    int r = 0;
+    pthread_mutex_lock(&sandbox->lock);
+    if (sandbox->running)
+        r = vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running already");
+    else if (sandbox->ended)
+        r = vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                          "the sandbox's program has ended; make a new sandbox to run it again");
+    else
+        sandbox->running = true;
+    pthread_mutex_unlock(&sandbox->lock);
+    return r;
+}
+
+static void
+finish(vmkit_sandbox *sandbox)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    sandbox->running = false;
+    sandbox->ended = true;
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
+static void
+fill_outcome(const struct vmk_process *process, struct vmkit_sandbox_outcome *outcome)
+{
+    const struct vmk_ending *ending = &process->ending;
+    outcome->kind = ending->kind;
+    outcome->exit_status = ending->exit_status;
+    outcome->signal = ending->signal;
+    outcome->signal_code = ending->signal_code;
+    outcome->limit = ending->limit;
+    outcome->fault_address = ending->fault_address;
+    outcome->instruction_pointer = vmk_usermode_get_pc(process->usermode);
+}
+
+int
+vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
+                vmkit_error **ret_error)
+{
+    int r = begin(sandbox, ret_error);
+    if (r < 0)
+        return r;
+
+    struct vmk_process *process = &sandbox->process;
+    vmk_sandbox_ref(sandbox);
+    r = vmk_vcpu_begin(sandbox->vcpu, ret_error);
+    if (r == 0) {
+        uint64_t start = vmk_process_now_ns();
+        if (vmk_process_begin(process) < 0)
+            r = vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
+                              "the host has no timer left that would hold the limits of time "
+                              "(RLIMIT_SIGPENDING)");
+        else
+            r = vmk_sandbox_run_guest(sandbox, ret_error);
+        vmk_process_finish(process);
+        process->wall_time_ns += vmk_process_now_ns() - start;
+        vmk_vcpu_end(sandbox->vcpu);
+    }
+    if (r == 0)
+        fill_outcome(process, outcome);
+    finish(sandbox);
+    vmk_sandbox_unref(sandbox);
+    return r;
+}
+
+void
+vmk_sandbox_kill(vmkit_sandbox *sandbox)
+{
+    atomic_store(&sandbox->process.killed, true);
+    eventfd_write(sandbox->process.wake_fd, 1);
+    vmk_vcpu_kick(sandbox->vcpu);
+}
+
+int
+vmk_sandbox_lock(vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    if (!sandbox->running)
+        return 0;
+    pthread_mutex_unlock(&sandbox->lock);
+    return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running");
+}
+
+void
+vmk_sandbox_unlock(vmkit_sandbox *sandbox)
+{
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
+int
+vmk_sandbox_get_output(vmkit_sandbox *sandbox, uint32_t stream, const void **ret_data,
+                       uint64_t *ret_size, vmkit_error **ret_error)
+{
+    int r = vmk_files_get_output(sandbox->process.files, stream, ret_data, ret_size);
+    if (r < 0)
+        return vmk_error_set(ret_error, -r, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "stream %u is not an output that is kept in a buffer", stream);
+    return 0;
+}
+
+void
+vmk_sandbox_get_stats(const vmkit_sandbox *sandbox, struct vmkit_sandbox_stats *stats)
+{
+    const struct vmk_process *process = &sandbox->process;
+    stats->reserved = 0;
+    stats->exits = process->exits;
+    stats->syscalls = process->syscalls;
+    stats->unknown_syscalls = process->unknown_syscalls;
+    stats->page_faults = sandbox->space.faults;
+    stats->signals = vmk_signals_get_delivered(process->signals);
+    stats->cpu_time_ns = vmk_process_cpu_ns(process);
+    stats->wall_time_ns = process->wall_time_ns;
+    stats->memory_bytes = sandbox->account.used;
+    stats->memory_peak_bytes = sandbox->account.peak;
+    stats->output_bytes = process->output_bytes;
+}
+
+uint64_t
+vmk_sandbox_get_syscall_count(const vmkit_sandbox *sandbox, uint32_t number)
+{
+    return sandbox->process.syscall_counts[number];
+}

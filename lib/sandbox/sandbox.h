@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox: one guest process, the VM that it runs in and what both need
+ * (include/vmkit/sandbox.h).
+ */
+#ifndef VMK_SANDBOX_SANDBOX_H
+#define VMK_SANDBOX_SANDBOX_H
+
+#include "kvm/system.h"
+#include "sandbox/account.h"
+#include "sandbox/process.h"
+#include "sandbox/space.h"
+
+#include <vmkit/sandbox.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct vmkit_vcpu;
+struct vmkit_vm;
+
+struct vmkit_sandbox {
+    atomic_uint references;
+    pthread_mutex_t lock; /* `running` and `ended` */
+    bool running;
+    bool ended;
+
+    struct vmk_process process;
+    struct vmk_memory_account account;
+    struct vmk_space space;
+    struct vmk_frames *frames;
+    struct vmkit_vm *vm;
+    struct vmkit_vcpu *vcpu;
+};
+
+/* `system` is NULL for the host's own KVM. */
+int
+vmk_sandbox_new(const vmkit_sandbox_config *config, struct vmk_kvm_system *system,
+                vmkit_sandbox **ret_sandbox, vmkit_error **ret_error);
+
+vmkit_sandbox *
+vmk_sandbox_ref(vmkit_sandbox *sandbox);
+
+void
+vmk_sandbox_unref(vmkit_sandbox *sandbox);
+
+/* Fills all of `outcome` but its size. */
+int
+vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
+                vmkit_error **ret_error);
+
+void
+vmk_sandbox_kill(vmkit_sandbox *sandbox);
+
+/* Keep a run from beginning while its results are read. -EBUSY while another thread runs it. */
+int
+vmk_sandbox_lock(vmkit_sandbox *sandbox, vmkit_error **ret_error);
+
+void
+vmk_sandbox_unlock(vmkit_sandbox *sandbox);
+
+int
+vmk_sandbox_get_output(vmkit_sandbox *sandbox, uint32_t stream, const void **ret_data,
+                       uint64_t *ret_size, vmkit_error **ret_error);
+
+/* Fills all of `stats` but its size. */
+void
+vmk_sandbox_get_stats(const vmkit_sandbox *sandbox, struct vmkit_sandbox_stats *stats);
+
+uint64_t
+vmk_sandbox_get_syscall_count(const vmkit_sandbox *sandbox, uint32_t number);
+
+/* run.c: run the guest until its process has ended. 0, or an error of the host. */
+int
+vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error);
+
+#endif

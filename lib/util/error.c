@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "util/error.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct vmkit_error {
+    atomic_uint references;
+    bool is_static;
+    int err;
+    enum vmkit_error_kind kind;
+    const char *message;
+    char text[];
+};
+
+static struct vmkit_error out_of_memory = {
+    .references = 1,
+    .is_static = true,
+    .err = ENOMEM,
+    .kind = VMKIT_ERROR_OUT_OF_MEMORY,
+    .message = "out of memory, even for the message that says of what",
+};
+
+static const char *const kind_names[] = {
+    [VMKIT_ERROR_INVALID_ARGUMENT] = "invalid-argument",
+    [VMKIT_ERROR_OUT_OF_MEMORY] = "out-of-memory",
+    [VMKIT_ERROR_KVM_MISSING] = "kvm-missing",
+    [VMKIT_ERROR_KVM_PERMISSION] = "kvm-permission",
+    [VMKIT_ERROR_KVM_INCAPABLE] = "kvm-incapable",
+    [VMKIT_ERROR_KVM_FAILED] = "kvm-failed",
+    [VMKIT_ERROR_OVERLAP] = "overlap",
+    [VMKIT_ERROR_OUT_OF_RANGE] = "out-of-range",
+    [VMKIT_ERROR_EXISTS] = "exists",
+    [VMKIT_ERROR_NOT_FOUND] = "not-found",
+    [VMKIT_ERROR_BUSY] = "busy",
+    [VMKIT_ERROR_WRONG_STATE] = "wrong-state",
+    [VMKIT_ERROR_NOT_SUPPORTED] = "not-supported",
+    [VMKIT_ERROR_IO] = "io",
+    [VMKIT_ERROR_BAD_IMAGE] = "bad-image",
+    [VMKIT_ERROR_LIMIT] = "limit",
+    [VMKIT_ERROR_CANCELLED] = "cancelled",
+};
+
+/* The closed list of include/vmkit/error.h. */
+static const int public_errnos[] = {
+    E2BIG,   EACCES,  EAGAIN,       EBUSY,  ECANCELED, EEXIST, EFAULT,  EINVAL, EIO,
+    ELOOP,   EMFILE,  ENAMETOOLONG, ENFILE, ENODEV,    ENOENT, ENOEXEC, ENOMEM, ENOSPC,
+    ENOTDIR, ENOTSUP, ENXIO,        EPERM,  ERANGE,    EISDIR, EROFS,
+};
+
+int
+vmk_error_filter(int err)
+{
+    for (size_t i = 0; i < sizeof public_errnos / sizeof public_errnos[0]; i++) {
+        if (public_errnos[i] == err)
+            return err;
+    }
+    return EIO;
+}
+
+static vmkit_error *
+error_new(int err, enum vmkit_error_kind kind, const char *suffix, const char *format, va_list list)
+{
+    va_list again;
+    va_copy(again, list);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (length < 0)
+        return &out_of_memory;
+
+    size_t size = (size_t)length + strlen(suffix) + 1;
+    struct vmkit_error *error = malloc(sizeof *error + size);
+    if (error == NULL)
+        return &out_of_memory;
+
+    atomic_init(&error->references, 1);
+    error->is_static = false;
+    error->err = err;
+    error->kind = kind;
+    error->message = error->text;
+    vsnprintf(error->text, (size_t)length + 1, format, list);
+    memcpy(error->text + length, suffix, strlen(suffix) + 1);
+    return error;
+}
+
+int
+vmk_error_set(vmkit_error **ret_error, int err, enum vmkit_error_kind kind, const char *format, ...)
+{
+    if (ret_error == NULL)
+        return -err;
+
+    va_list list;
+    va_start(list, format);
+    *ret_error = error_new(err, kind, "", format, list);
+    va_end(list);
+    return -err;
+}
+
+int
+vmk_error_set_errno(vmkit_error **ret_error, int err, enum vmkit_error_kind kind,
+                    const char *format, ...)
+{
+    if (ret_error == NULL)
+        return -vmk_error_filter(err);
+
+    char reason[128];
+    char suffix[160];
+    snprintf(suffix, sizeof suffix, ": %s", strerror_r(err, reason, sizeof reason));
+
+    va_list list;
+    va_start(list, format);
+    *ret_error = error_new(vmk_error_filter(err), kind, suffix, format, list);
+    va_end(list);
+    return -vmk_error_filter(err);
+}
+
+int
+vmk_error_get_errno(const vmkit_error *error)
+{
+    return -error->err;
+}
+
+enum vmkit_error_kind
+vmk_error_get_kind(const vmkit_error *error)
+{
+    return error->kind;
+}
+
+const char *
+vmk_error_get_message(const vmkit_error *error)
+{
+    return error->message;
+}
+
+const char *
+vmk_error_kind_get_name(uint32_t kind)
+{
+    if (kind >= sizeof kind_names / sizeof kind_names[0] || kind_names[kind] == NULL)
+        return "unknown";
+    return kind_names[kind];
+}
+
+vmkit_error *
+vmk_error_ref(vmkit_error *error)
+{
+    if (error != NULL && !error->is_static)
+        atomic_fetch_add_explicit(&error->references, 1, memory_order_relaxed);
+    return error;
+}
+
+void
+vmk_error_unref(vmkit_error *error)
+{
+    if (error == NULL || error->is_static)
+        return;
+    if (atomic_fetch_sub_explicit(&error->references, 1, memory_order_acq_rel) == 1)
+        free(error);
+}

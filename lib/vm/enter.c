@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run of a vCPU on a thread and the kick that ends it; vcpu.h tells the scheme.
+ *
+ * No kick is lost: kick_pending is set before immediate_exit, and the running thread clears
+ * immediate_exit before it looks at kick_pending. So either it sees the kick, or immediate_exit is
+ * set after it was cleared and the next KVM_RUN returns at once. A kick that is seen early leaves
+ * an immediate_exit or a signal behind that means nothing; the run goes round once and goes on.
+ */
+#include "vm/private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int
+vmk_vcpu_get_kick_signal(void)
+{
+    return SIGRTMAX - 2;
+}
+
+static sigset_t
+kick_set(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, vmk_vcpu_get_kick_signal());
+    return set;
+}
+
+/* The signals that KVM_RUN leaves blocked: the thread's own, without the kick. Setting it costs a
+ * system call, so it is set again only when the thread's mask is another one than last time. */
+static int
+set_run_mask(struct vmkit_vcpu *vcpu, const sigset_t *old, vmkit_error **ret_error)
+{
+    sigset_t inside = *old;
+    uint64_t mask;
+    sigdelset(&inside, vmk_vcpu_get_kick_signal());
+    memcpy(&mask, &inside, sizeof mask);
+    if (vcpu->mask_known && vcpu->mask == mask)
+        return 0;
+    int result = vmk_kvm_vcpu_set_signal_mask(vcpu->kvm, &inside, ret_error);
+    vcpu->mask_known = result == 0;
+    vcpu->mask = mask;
+    return result;
+}
+
+void
+vmk_vcpu_delete_timer(struct vmkit_vcpu *vcpu)
+{
+    /* A child of fork(2) has not inherited it. */
+    if (vcpu->timer_thread != 0 && vcpu->timer_process == getpid())
+        timer_delete(vcpu->timer);
+    vcpu->timer_thread = 0;
+}
+
+/* Have a timer that kicks this thread, should the signal itself find no place; it is kept for the
+ * next run. */
+static int
+make_timer(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    pid_t here = (pid_t)syscall(SYS_gettid);
+    if (vcpu->timer_thread == here)
+        return 0;
+    vmk_vcpu_delete_timer(vcpu);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+                             .sigev_signo = vmk_vcpu_get_kick_signal()};
+    event._sigev_un._tid = here;
+    if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->timer) < 0)
+        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_LIMIT,
+                                   "the host has no place for the signal that stops vCPU %u "
+                                   "(RLIMIT_SIGPENDING)",
+                                   vmk_kvm_vcpu_get_id(vcpu->kvm));
+    vcpu->timer_thread = here;
+    vcpu->timer_process = getpid();
+    return 0;
+}
+
+static int
+claim(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    bool busy = vcpu->running;
+    bool here = busy && pthread_equal(vcpu->thread, pthread_self());
+    if (!busy) {
+        vcpu->running = true;
+        vcpu->signal_sent = false;
+        vcpu->thread = pthread_self();
+    }
+    pthread_mutex_unlock(&vcpu->lock);
+    if (!busy)
+        return 0;
+    return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY,
+                         here ? "vCPU %u is running on this thread: it cannot run inside of a "
+                                "callback of its own run"
+                              : "vCPU %u is running on another thread",
+                         vmk_kvm_vcpu_get_id(vcpu->kvm));
+}
+
+int
+vmk_vcpu_begin(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    int result = vmk_vm_check(vcpu->vm, ret_error);
+    if (result < 0)
+        return result;
+    sigset_t kick = kick_set();
+    sigset_t old;
+    /* Blocked before the vCPU is claimed, so that no kick finds the thread without protection. */
+    pthread_sigmask(SIG_BLOCK, &kick, &old);
+    bool was_blocked = sigismember(&old, vmk_vcpu_get_kick_signal()) == 1;
+    result = claim(vcpu, ret_error);
+    if (result < 0) {
+        if (!was_blocked)
+            pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+        return result;
+    }
+    vcpu->kick_was_blocked = was_blocked;
+    vcpu->kicked = false;
+    result = make_timer(vcpu, ret_error);
+    if (result == 0)
+        result = set_run_mask(vcpu, &old, ret_error);
+    if (result < 0)
+        vmk_vcpu_end(vcpu);
+    return result;
+}
+
+/* Take the kick's signal off the thread. Whether a timer was among those that sent it. */
+static bool
+drain(struct vmkit_vcpu *vcpu)
+{
+    static const struct timespec now;
+    sigset_t kick = kick_set();
+    siginfo_t info;
+    bool timer = false;
+    while (sigtimedwait(&kick, &info, &now) > 0)
+        timer = timer || info.si_code == SI_TIMER;
+    return timer;
+}
+
+void
+vmk_vcpu_end(struct vmkit_vcpu *vcpu)
+{
+    static const struct itimerspec never;
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->running = false;
+    if (vcpu->timer_set)
+        timer_settime(vcpu->timer, 0, &never, NULL);
+    vcpu->timer_set = false;
+    pthread_mutex_unlock(&vcpu->lock);
+    /* From here on no kick aims at this thread; what has arrived is taken off. */
+    drain(vcpu);
+    if (!vcpu->kick_was_blocked) {
+        sigset_t kick = kick_set();
+        pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+    }
+}
+
+/* KVM_RUN was interrupted: find out whether by something that the caller wants to know. */
+static bool
+interrupted(struct vmkit_vcpu *vcpu)
+{
+    vmk_kvm_vcpu_set_immediate_exit(vcpu->kvm, false);
+    pthread_mutex_lock(&vcpu->lock);
+    bool timer = drain(vcpu);
+    vcpu->signal_sent = false;
+    pthread_mutex_unlock(&vcpu->lock);
+    vcpu->kicked = atomic_exchange(&vcpu->kick_pending, false);
+    return vcpu->kicked || timer;
+}
+
+int
+vmk_vcpu_enter_once(struct vmkit_vcpu *vcpu)
+{
+    int result = vmk_kvm_vcpu_run(vcpu->kvm);
+    if (result != -EINTR)
+        return result;
+    return interrupted(vcpu) ? -EINTR : -EAGAIN;
+}
+
+int
+vmk_vcpu_enter(struct vmkit_vcpu *vcpu)
+{
+    int result;
+    do {
+        result = vmk_vcpu_enter_once(vcpu);
+    } while (result == -EAGAIN);
+    return result;
+}
+
+bool
+vmk_vcpu_was_kicked(const struct vmkit_vcpu *vcpu)
+{
+    return vcpu->kicked;
+}
+
+/* A real-time signal is refused with EAGAIN while the user's queue is full (RLIMIT_SIGPENDING). The
+ * timer's own has had its place in the queue since the timer was made. */
+static bool
+send_kick(struct vmkit_vcpu *vcpu)
+{
+    static const struct itimerspec now = {.it_value.tv_nsec = 1};
+    if (pthread_kill(vcpu->thread, vmk_vcpu_get_kick_signal()) == 0)
+        return true;
+    vcpu->timer_set = timer_settime(vcpu->timer, 0, &now, NULL) == 0;
+    return vcpu->timer_set;
+}
+
+void
+vmk_vcpu_nudge(struct vmkit_vcpu *vcpu)
+{
+    vmk_kvm_vcpu_set_immediate_exit(vcpu->kvm, true);
+    pthread_mutex_lock(&vcpu->lock);
+    /* The thread itself is not inside of KVM_RUN, and immediate_exit stops the next one. */
+    if (vcpu->running && !vcpu->signal_sent && !pthread_equal(vcpu->thread, pthread_self()))
+        vcpu->signal_sent = send_kick(vcpu);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+void
+vmk_vcpu_kick(struct vmkit_vcpu *vcpu)
+{
+    atomic_store(&vcpu->kick_pending, true);
+    vmk_vcpu_nudge(vcpu);
+}
+
+int
+vmk_vcpu_complete(struct vmkit_vcpu *vcpu)
+{
+    vmk_kvm_vcpu_set_immediate_exit(vcpu->kvm, true);
+    int result = vmk_kvm_vcpu_run(vcpu->kvm);
+    vmk_kvm_vcpu_set_immediate_exit(vcpu->kvm, false);
+    /* A kick that came meanwhile set the flag that was just cleared. */
+    if (atomic_load(&vcpu->kick_pending))
+        vmk_kvm_vcpu_set_immediate_exit(vcpu->kvm, true);
+    if (result == -EINTR)
+        return 0;
+    return result == 0 ? 1 : result;
+}

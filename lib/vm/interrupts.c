@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Interrupts into a VM and doorbells out of it. With a controller in the kernel, KVM does the work;
+ * without one, the vectors wait in the vCPU until the thread that runs it can inject them (KVM API
+ * 4.16, and 5 on "request_interrupt_window").
+ */
+#include "arch/machine.h"
+#include "vm/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+static int
+check_eventfd(int fd, vmkit_error **ret_error)
+{
+    if (fcntl(fd, F_GETFD) >= 0)
+        return 0;
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                         "descriptor %d is not open", fd);
+}
+
+static int
+check_capability(struct vmkit_vm *vm, enum vmkit_capability capability, vmkit_error **ret_error)
+{
+    if (vmk_kvm_system_has(vmk_kvm_vm_get_system(vm->kvm), capability))
+        return 0;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
+                         "this host's KVM lacks the capability \"%s\"",
+                         vmk_kvm_capability_get_name(capability));
+}
+
+static int
+check_irqchip(struct vmkit_vm *vm, enum vmk_vm_irqchip least, vmkit_error **ret_error)
+{
+    int result = vmk_vm_check(vm, ret_error);
+    if (result < 0 || vm->irqchip >= least)
+        return result;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                         least == VMK_VM_IRQCHIP_KERNEL
+                             ? "the VM was made without an interrupt controller in the kernel"
+                             : "the VM was made without an interrupt controller");
+}
+
+int
+vmk_vm_set_ioeventfd(struct vmkit_vm *vm, const struct vmk_kvm_doorbell *doorbell, bool assign,
+                     vmkit_error **ret_error)
+{
+    int result = vmk_vm_check(vm, ret_error);
+    if (result == 0)
+        result = check_capability(vm, VMKIT_CAPABILITY_IOEVENTFD, ret_error);
+    if (result == 0)
+        result = check_eventfd(doorbell->fd, ret_error);
+    return result < 0 ? result : vmk_kvm_vm_set_ioeventfd(vm->kvm, doorbell, assign, ret_error);
+}
+
+int
+vmk_vm_set_irqfd(struct vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, bool assign,
+                 vmkit_error **ret_error)
+{
+    int result = check_irqchip(vm, VMK_VM_IRQCHIP_SPLIT, ret_error);
+    if (result == 0)
+        result = check_capability(vm, VMKIT_CAPABILITY_IRQFD, ret_error);
+    if (result == 0)
+        result = check_eventfd(fd, ret_error);
+    if (result == 0 && resample_fd >= 0) {
+        result = check_capability(vm, VMKIT_CAPABILITY_IRQFD_RESAMPLE, ret_error);
+        if (result == 0)
+            result = check_eventfd(resample_fd, ret_error);
+    }
+    if (result < 0)
+        return result;
+    return vmk_kvm_vm_set_irqfd(vm->kvm, fd, gsi, resample_fd, assign, ret_error);
+}
+
+static int
+route_from_public(const struct vmkit_route *from, struct vmk_kvm_route *to, vmkit_error **ret_error)
+{
+    if (from->kind != VMKIT_ROUTE_PIN && from->kind != VMKIT_ROUTE_MSI)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "interrupt line %u has a route of the unknown kind %u", from->gsi,
+                             from->kind);
+    *to = (struct vmk_kvm_route){
+        .gsi = from->gsi,
+        .kind = from->kind == VMKIT_ROUTE_PIN ? VMK_KVM_ROUTE_PIN : VMK_KVM_ROUTE_MSI,
+        .chip = from->chip,
+        .pin = from->pin,
+        .msi_address = from->msi_address,
+        .msi_data = from->msi_data,
+    };
+    return 0;
+}
+
+int
+vmk_vm_set_routes(struct vmkit_vm *vm, const struct vmkit_route *routes, uint32_t count,
+                  vmkit_error **ret_error)
+{
+    int result = check_irqchip(vm, VMK_VM_IRQCHIP_SPLIT, ret_error);
+    if (result < 0)
+        return result;
+    struct vmk_kvm_route *converted = calloc((size_t)count + 1, sizeof *converted);
+    if (converted == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for %u interrupt routes", count);
+    for (uint32_t i = 0; result == 0 && i < count; i++)
+        result = route_from_public(&routes[i], &converted[i], ret_error);
+    if (result == 0) {
+        pthread_mutex_lock(&vm->lock);
+        result = vmk_kvm_vm_set_routes(vm->kvm, converted, count, ret_error);
+        pthread_mutex_unlock(&vm->lock);
+    }
+    free(converted);
+    return result;
+}
+
+int
+vmk_vm_set_irq_line(struct vmkit_vm *vm, uint32_t gsi, uint32_t level, vmkit_error **ret_error)
+{
+    int result = check_irqchip(vm, VMK_VM_IRQCHIP_KERNEL, ret_error);
+    return result < 0 ? result : vmk_kvm_vm_set_irq_line(vm->kvm, gsi, level != 0, ret_error);
+}
+
+int
+vmk_vm_signal_msi(struct vmkit_vm *vm, uint64_t address, uint32_t data, vmkit_error **ret_error)
+{
+    int result = check_irqchip(vm, VMK_VM_IRQCHIP_SPLIT, ret_error);
+    return result < 0 ? result : vmk_kvm_vm_signal_msi(vm->kvm, address, data, ret_error);
+}
+
+int
+vmk_vcpu_interrupt(struct vmkit_vcpu *vcpu, uint32_t vector, vmkit_error **ret_error)
+{
+    int result = vmk_vm_check(vcpu->vm, ret_error);
+    if (result < 0)
+        return result;
+    if (vector > 255)
+        return vmk_error_set(ret_error, ERANGE, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "interrupt vector %u is beyond the last one, 255", vector);
+    if (vcpu->vm->irqchip != VMK_VM_IRQCHIP_NONE)
+        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                             "the VM has an interrupt controller in the kernel: raise a line or "
+                             "send a message");
+    atomic_fetch_or(&vcpu->vectors[vector / 64], UINT64_C(1) << vector % 64);
+    atomic_store(&vcpu->injections, true);
+    vmk_vcpu_nudge(vcpu);
+    return 0;
+}
+
+int
+vmk_vcpu_nmi(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    int result = vmk_vm_check(vcpu->vm, ret_error);
+    if (result == 0)
+        result = check_capability(vcpu->vm, VMKIT_CAPABILITY_USER_NMI, ret_error);
+    if (result < 0)
+        return result;
+    atomic_store(&vcpu->nmi, true);
+    atomic_store(&vcpu->injections, true);
+    vmk_vcpu_nudge(vcpu);
+    return 0;
+}
+
+/* The highest vector that waits, or -1. */
+static int
+highest_vector(struct vmkit_vcpu *vcpu)
+{
+    for (int i = 3; i >= 0; i--) {
+        uint64_t word = atomic_load(&vcpu->vectors[i]);
+        if (word != 0)
+            return i * 64 + 63 - __builtin_clzll(word);
+    }
+    return -1;
+}
+
+bool
+vmk_vcpu_wakes_from_halt(struct vmkit_vcpu *vcpu)
+{
+    if (!atomic_load(&vcpu->injections))
+        return false;
+    return atomic_load(&vcpu->nmi) ||
+           (highest_vector(vcpu) >= 0 && vmk_kvm_vcpu_has_interrupts_enabled(vcpu->kvm));
+}
+
+int
+vmk_vcpu_inject(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    int result = 0;
+    atomic_store(&vcpu->injections, false);
+    if (atomic_exchange(&vcpu->nmi, false))
+        result = vmk_arch_vcpu_nmi(vcpu->kvm, ret_error);
+    int vector = highest_vector(vcpu);
+    /* Registers that were set since the guest left may have disabled interrupts. */
+    if (result == 0 && vector >= 0 && !vcpu->state_is_set &&
+        vmk_kvm_vcpu_can_take_interrupt(vcpu->kvm)) {
+        atomic_fetch_and(&vcpu->vectors[vector / 64], ~(UINT64_C(1) << vector % 64));
+        result = vmk_arch_vcpu_interrupt(vcpu->kvm, (uint8_t)vector, ret_error);
+        vector = highest_vector(vcpu);
+    }
+    vmk_kvm_vcpu_request_irq_window(vcpu->kvm, vector >= 0);
+    if (vector >= 0)
+        atomic_store(&vcpu->injections, true);
+    return result;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The structures that the files of this room share. */
+#ifndef VMK_VM_PRIVATE_H
+#define VMK_VM_PRIVATE_H
+
+#include "bus/bus.h"
+#include "vm/vcpu.h"
+#include "vm/vm.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+enum { VMK_VM_FAILING = 1, VMK_VM_FAILED = 2 };
+
+struct vmkit_vm {
+    atomic_uint references;
+    pthread_mutex_t lock; /* all below but `failed` */
+    struct vmk_kvm_vm *kvm;
+    struct vmk_regions regions;
+    /* Slot numbers given back; beyond them come the ones that never were in use. */
+    uint32_t *free_slots;
+    uint32_t free_slot_count;
+    uint32_t free_slot_capacity;
+    uint32_t next_slot;
+    struct vmkit_vcpu *vcpus;
+    struct vmk_bus *bus;
+    /* Moves with every change of `bus`; read without the lock. */
+    atomic_uint_fast64_t bus_generation;
+    enum vmk_vm_irqchip irqchip; /* never changes */
+    /* 0, then VMK_VM_FAILING while `failure` is written, then VMK_VM_FAILED; without the lock,
+     * since a vCPU that is locked may find out. */
+    atomic_uint failed;
+    char failure[160];
+};
+
+/* The access that the vCPU's last exit began. A string instruction has several elements, and each
+ * is served or returned by itself. */
+struct vmk_vcpu_access {
+    /* KVM_RUN has still to finish the instruction. */
+    bool pending;
+    bool is_write;
+    enum vmkit_space space;
+    uint64_t address;
+    uint32_t length;
+    uint32_t count;
+    uint32_t index; /* the next element to be served */
+    uint8_t *data;  /* in the pages that are shared with the kernel */
+};
+
+struct vmkit_vcpu {
+    atomic_uint references;
+    struct vmkit_vm *vm;
+    struct vmk_kvm_vcpu *kvm;
+    struct vmkit_vcpu *next; /* of the VM's list, under its lock */
+
+    atomic_bool kick_pending;
+
+    pthread_mutex_t lock;
+    bool running;
+    bool signal_sent; /* at most one signal is on its way, so that kicks cannot fill the queue */
+    pthread_t thread;
+    bool timer_set; /* `timer` sends the signal */
+
+    /* Of the running thread alone. */
+    bool mask_known;
+    bool kick_was_blocked;
+    bool kicked;
+    uint64_t mask; /* what KVM_SET_SIGNAL_MASK was last given */
+    timer_t timer;
+    pid_t timer_thread; /* whom it signals; 0 before it is made */
+    pid_t timer_process;
+
+    /* What waits to be injected; `injections` is set after, and looked at before, the others. */
+    atomic_bool injections;
+    atomic_bool nmi;
+    atomic_uint_fast64_t vectors[4];
+
+    /* Of the running thread; of whoever holds `lock` while none runs. */
+    struct vmk_bus *bus;
+    uint64_t bus_generation;
+    struct vmk_vcpu_access access;
+    bool in_read;      /* inside of a callback that has still to give the value of a read */
+    bool exit_waits;   /* vmk_vcpu_complete() found a further exit, which nobody has served */
+    bool state_is_set; /* since the last KVM_RUN, so that what it said of interrupts is stale */
+    uint8_t *answer;   /* where vmkit_vcpu_set_exit_value() puts the value; NULL without a read */
+};
+
+/* Of a vCPU that is about to be freed. */
+void
+vmk_vcpu_delete_timer(struct vmkit_vcpu *vcpu);
+
+/* Inject what waits and can be taken, and ask for an exit when the rest can. */
+int
+vmk_vcpu_inject(struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
+
+/* Whether something waits that ends the guest's HLT. */
+bool
+vmk_vcpu_wakes_from_halt(struct vmkit_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a C test gives to the common main(): one suite, made with Check. */
+#ifndef VMK_TEST_HARNESS_H
+#define VMK_TEST_HARNESS_H
+
+#include <check.h>
+
+/* Defined by the test: a suite with all of its cases. The runner frees it. */
+Suite *
+make_suite(void);
+
+#endif

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a suite's tests inside of the lab: one boot, one script that marks where each begins."""
+
+import os
+import shlex
+import tempfile
+
+import jobs
+
+# Software emulation is 10 to 30 times slower than the machine it runs on.
+SLOWNESS = 10
+_MARK = "@@lab-test"
+
+_PROLOGUE = f"""#!/bin/sh
+run() {{
+    id=$1 limit=$2
+    shift 2
+    echo "{_MARK} begin $id"
+    timeout -k 5 "$limit" "$@" </dev/null 2>&1
+    echo "{_MARK} end $id $?"
+}}
+"""
+
+
+def _paths(test):
+    """What the command and its environment name: files that have to be there inside too."""
+    words = list(test["cmd"]) + list(test["env"].values())
+    return [word for word in words if word.startswith("/") and os.path.exists(word)]
+
+
+def _script(tests):
+    lines = [_PROLOGUE]
+    for number, test in enumerate(tests):
+        command = ["env"] + [f"{name}={value}" for name, value in test["env"].items()]
+        command += test["cmd"]
+        limit = str(int(test["timeout"] or 30) * SLOWNESS)
+        folder = shlex.quote(test["workdir"])
+        where = f"mkdir -p {folder} && cd {folder} && "
+        lines.append(where + shlex.join(["run", str(number), limit] + command) + "\n")
+    return "".join(lines)
+
+
+def _split(text, count):
+    """Output and status of each test, None for one that has no end."""
+    output = [""] * count
+    status = [None] * count
+    current = None
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if words[:2] == [_MARK, "begin"]:
+            current = int(words[2])
+        elif words[:2] == [_MARK, "end"]:
+            status[int(words[2])] = int(words[3])
+            current = None
+        elif current is not None:
+            output[current] += line
+    return list(zip(status, output))
+
+
+def run(top, tests, limit):
+    """Runs the tests and yields (status, output, ending) for each, in order."""
+    with tempfile.TemporaryDirectory(prefix="vmkit-tests.") as folder:
+        script = os.path.join(folder, "suite.sh")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(_script(tests))
+        os.chmod(script, 0o755)
+        command = [os.path.join(top, "tests/lab/run"), "--timeout", str(limit),
+                   "--env", f"CK_TIMEOUT_MULTIPLIER={SLOWNESS}"]
+        for path in sorted({path for test in tests for path in _paths(test)}):
+            command += ["--file", path]
+        status, text, ending = jobs.run(command + ["--", script], limit + 300)
+    for test_status, output in _split(text, len(tests)):
+        if test_status is None:
+            lines = text.strip().splitlines()[-8:]
+            why = ending or f"did not end in the lab, which ended with status {status}"
+            yield 125, output + "\n".join([""] + lines), why
+        elif test_status in (124, 137):
+            yield test_status, output, "took too long in the lab"
+        else:
+            yield test_status, output, None

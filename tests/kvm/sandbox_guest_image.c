@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of the guests, which the build names, as they are. */
+#include "sandbox_guest.h"
+
+#include "guest_paths.h"
+
+#define IMAGE(name, path)                                                            \
+    __asm__(".section .rodata\n.balign 16\n"                                         \
+            "image_" #name ": .incbin \"" path "\"\n"                                \
+            "image_" #name "_end: .byte 0\n.text\n");                                \
+    extern const uint8_t image_##name[] __attribute__((visibility("hidden")));       \
+    extern const uint8_t image_##name##_end[] __attribute__((visibility("hidden"))); \
+    const struct guest_image guest_##name = {image_##name, image_##name##_end}
+
+IMAGE(probe, GUEST_PROBE);
+IMAGE(probe_pie, GUEST_PROBE_PIE);
+IMAGE(first_jump, GUEST_FIRST_JUMP);

@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmkit_sandbox_new(), run() and what they promise: each documented error, and what is told of the
+ * end. */
+#include "harness.h"
+#include "sandbox_guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static struct guest_result result;
+
+static vmkit_sandbox_config *
+configure(const char *task, const char *argument)
+{
+    return guest_configure(&guest_probe, (const char *const[]){"probe", task, argument, NULL});
+}
+
+static vmkit_sandbox *
+make(vmkit_sandbox_config *config)
+{
+    vmkit_sandbox *sandbox = NULL;
+    ck_assert_int_eq(vmkit_sandbox_new(config, &sandbox, NULL), 0);
+    return sandbox;
+}
+
+/* vmkit_sandbox_new() fails so, and leaves its result alone. */
+static void
+refuse(vmkit_sandbox_config *config, int result_code, const char *word)
+{
+    vmkit_sandbox *sandbox = (vmkit_sandbox *)&result;
+    vmkit_error *error = NULL;
+    int r = vmkit_sandbox_new(config, &sandbox, &error);
+    ck_assert_int_eq(r, result_code);
+    ck_assert_ptr_eq(sandbox, &result);
+    ck_assert_ptr_nonnull(error);
+    ck_assert_int_eq(vmkit_error_get_errno(error), result_code);
+    ck_assert_msg(strstr(vmkit_error_get_message(error), word) != NULL, "\"%s\" lacks \"%s\"",
+                  vmkit_error_get_message(error), word);
+    vmkit_error_unref(error);
+    ck_assert_int_eq(vmkit_sandbox_new(config, &sandbox, NULL), result_code);
+}
+
+static void
+refuse_path(const char *path, int result_code, const char *word)
+{
+    vmkit_sandbox_config *config;
+    ck_assert_int_eq(vmkit_sandbox_config_new(&config, NULL), 0);
+    ck_assert_int_eq(vmkit_sandbox_config_set_program_path(config, path, NULL), 0);
+    refuse(config, result_code, word);
+    vmkit_sandbox_config_unref(config);
+}
+
+static void
+refuse_memory(const void *data, size_t size, const char *word)
+{
+    vmkit_sandbox_config *config;
+    ck_assert_int_eq(vmkit_sandbox_config_new(&config, NULL), 0);
+    ck_assert_int_eq(vmkit_sandbox_config_set_program_memory(config, data, size, NULL), 0);
+    refuse(config, -ENOEXEC, word);
+    vmkit_sandbox_config_unref(config);
+}
+
+START_TEST(null_arguments_are_refused)
+{
+    vmkit_sandbox *sandbox = NULL;
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    vmkit_sandbox_config *config = configure("exit", "0");
+    ck_assert_int_eq(vmkit_sandbox_new(NULL, &sandbox, NULL), -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_new(config, NULL, NULL), -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_run(NULL, &outcome, NULL), -EINVAL);
+    sandbox = make(config);
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, NULL, NULL), -EINVAL);
+    outcome.size = 2;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), -EINVAL);
+    outcome.size = sizeof outcome;
+    /* None of these was a run. */
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_uint_eq(outcome.kind, VMKIT_OUTCOME_EXITED);
+    ck_assert_ptr_null(vmkit_sandbox_ref(NULL));
+    vmkit_sandbox_unref(NULL);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(a_program_of_too_long_a_name_or_that_is_a_socket_is_refused)
+{
+    char folder[] = "/tmp/vmkit-run-XXXXXX", long_path[5000] = "/";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memset(long_path + 1, 'x', sizeof long_path - 2);
+    refuse_path(long_path, -ENAMETOOLONG, "File name too long");
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    refuse_path(address.sun_path, -ENXIO, "socket");
+    close(fd);
+    unlink(address.sun_path);
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(a_program_that_cannot_be_opened_is_refused)
+{
+    char folder[] = "/tmp/vmkit-run-XXXXXX", path[128], loop[128];
+    vmkit_sandbox_config *config;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/none", folder);
+    refuse_path(path, -ENOENT, "none");
+    refuse_path(folder, -EISDIR, "folder");
+    snprintf(path, sizeof path, "%s/fifo", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    refuse_path(path, -EACCES, "regular");
+    unlink(path);
+    snprintf(path, sizeof path, "%s/file", folder);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    snprintf(loop, sizeof loop, "%s/file/below", folder);
+    refuse_path(loop, -ENOTDIR, "below");
+    unlink(path);
+    snprintf(loop, sizeof loop, "%s/loop", folder);
+    ck_assert_int_eq(symlink(loop, loop), 0);
+    refuse_path(loop, -ELOOP, "loop");
+    unlink(loop);
+    rmdir(folder);
+
+    ck_assert_int_eq(vmkit_sandbox_config_new(&config, NULL), 0);
+    refuse(config, -EINVAL, "program");
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(no_descriptor_left_is_an_error)
+{
+    vmkit_sandbox_config *config = configure("exit", "0");
+    struct rlimit old, none;
+    getrlimit(RLIMIT_NOFILE, &old);
+    int lowest = dup(0);
+    close(lowest);
+    none = old;
+    vmkit_sandbox *sandbox = NULL;
+    int failures = 0;
+    /* With one descriptor more each time, until there are enough. */
+    for (unsigned extra = 0; sandbox == NULL; extra++) {
+        none.rlim_cur = (rlim_t)lowest + extra;
+        setrlimit(RLIMIT_NOFILE, &none);
+        int r = vmkit_sandbox_new(config, &sandbox, NULL);
+        setrlimit(RLIMIT_NOFILE, &old);
+        ck_assert(r == 0 || r == -EMFILE);
+        failures += r != 0;
+        ck_assert_uint_lt(extra, 20);
+        int now = dup(0);
+        close(now);
+        if (r != 0)
+            ck_assert_int_eq(now, lowest);
+    }
+    ck_assert_int_gt(failures, 1);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(a_file_that_is_no_program_is_refused)
+{
+    static uint8_t bytes[4096];
+    size_t size = (size_t)(guest_first_jump.end - guest_first_jump.data);
+    ck_assert_uint_gt(size, 128);
+    uint8_t *copy = malloc(size);
+    refuse_memory("x", 1, "1 bytes");
+    refuse_memory(bytes, sizeof bytes, "ELF");
+    refuse_memory(guest_first_jump.data, 100, "ends");
+    memcpy(copy, guest_first_jump.data, size);
+    copy[4] = 1;
+    refuse_memory(copy, size, "32-bit");
+    copy[4] = 2;
+    copy[18] = 183;
+    refuse_memory(copy, size, "183");
+    free(copy);
+}
+END_TEST
+
+START_TEST(a_working_directory_that_is_not_there_is_refused)
+{
+    vmkit_sandbox_config *config = configure("exit", "0");
+    ck_assert_int_eq(vmkit_sandbox_config_set_working_directory(config, "/nowhere", NULL), 0);
+    refuse(config, -ENOENT, "/nowhere");
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(a_sandbox_runs_once)
+{
+    vmkit_sandbox_config *config = configure("exit", "7");
+    vmkit_sandbox *sandbox = make(config);
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    vmkit_error *error = NULL;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_int_eq(outcome.exit_status, 7);
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, &error), -ENOTSUP);
+    ck_assert_int_eq(vmkit_error_get_kind(error), VMKIT_ERROR_WRONG_STATE);
+    ck_assert_int_eq(outcome.exit_status, 7);
+    vmkit_error_unref(error);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+static int64_t
+use_while_running(void *user_data, const void *data, uint64_t size)
+{
+    vmkit_sandbox *sandbox = *(vmkit_sandbox **)user_data;
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    struct vmkit_sandbox_stats stats = {.size = sizeof stats};
+    uint64_t count;
+    const void *text;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), -EBUSY);
+    ck_assert_int_eq(vmkit_sandbox_get_stats(sandbox, &stats, NULL), -EBUSY);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, 0, &count, NULL), -EBUSY);
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, VMKIT_STREAM_STDERR, &text, &count, NULL),
+                     -EBUSY);
+    /* The run itself holds a reference. */
+    vmkit_sandbox_ref(sandbox);
+    vmkit_sandbox_unref(sandbox);
+    return (int64_t)size;
+}
+
+START_TEST(a_sandbox_that_runs_is_busy)
+{
+    vmkit_sandbox_config *config = configure("strings", NULL);
+    vmkit_sandbox *sandbox = NULL;
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    vmkit_sandbox_config_set_output_callback(config, VMKIT_STREAM_STDOUT, use_while_running,
+                                             &sandbox, NULL);
+    sandbox = make(config);
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_uint_eq(outcome.kind, VMKIT_OUTCOME_EXITED);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(the_end_is_told)
+{
+    guest_run(&guest_probe, (const char *const[]){"probe", "exit", "300", NULL}, &result);
+    ck_assert_uint_eq(result.outcome.kind, VMKIT_OUTCOME_EXITED);
+    ck_assert_int_eq(result.outcome.exit_status, 300 & 0xff);
+    ck_assert_int_eq(result.outcome.signal, 0);
+    ck_assert_uint_eq(result.outcome.fault_address, 0);
+
+    guest_run(&guest_probe, (const char *const[]){"probe", "fault", "0x123456789", NULL}, &result);
+    ck_assert_uint_eq(result.outcome.kind, VMKIT_OUTCOME_SIGNALLED);
+    ck_assert_int_eq(result.outcome.signal, SIGSEGV);
+    ck_assert_int_eq(result.outcome.signal_code, SEGV_MAPERR);
+    ck_assert_uint_eq(result.outcome.fault_address, 0x123456789);
+    ck_assert_int_eq(result.outcome.exit_status, 0);
+    ck_assert_uint_ge(result.outcome.instruction_pointer, 0x400000);
+    ck_assert_uint_lt(result.outcome.instruction_pointer, 0x800000);
+
+    guest_run(&guest_probe, (const char *const[]){"probe", "fault", "0x400000", NULL}, &result);
+    ck_assert_int_eq(result.outcome.signal, SIGSEGV);
+    ck_assert_int_eq(result.outcome.signal_code, SEGV_ACCERR);
+    ck_assert_uint_eq(result.outcome.fault_address, 0x400000);
+
+    guest_run(&guest_probe, (const char *const[]){"probe", "raise", "15", NULL}, &result);
+    ck_assert_uint_eq(result.outcome.kind, VMKIT_OUTCOME_SIGNALLED);
+    ck_assert_int_eq(result.outcome.signal, SIGTERM);
+    ck_assert_uint_eq(result.outcome.fault_address, 0);
+}
+END_TEST
+
+START_TEST(records_of_other_sizes_are_served)
+{
+    struct {
+        struct vmkit_sandbox_outcome known;
+        uint64_t more[4];
+    } large;
+    struct {
+        struct vmkit_sandbox_stats known;
+        uint64_t more[4];
+    } large_stats;
+    vmkit_sandbox_config *config = configure("exit", "9");
+    vmkit_sandbox *sandbox = make(config);
+    memset(&large, 0xee, sizeof large);
+    large.known.size = sizeof large;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &large.known, NULL), 0);
+    ck_assert_uint_eq(large.known.size, sizeof large);
+    ck_assert_int_eq(large.known.exit_status, 9);
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(large.more[i], 0);
+    memset(&large_stats, 0xee, sizeof large_stats);
+    large_stats.known.size = sizeof large_stats;
+    ck_assert_int_eq(vmkit_sandbox_get_stats(sandbox, &large_stats.known, NULL), 0);
+    ck_assert_uint_gt(large_stats.known.exits, 0);
+    ck_assert_uint_eq(large_stats.more[3], 0);
+
+    /* One that knows the first fields alone. */
+    large_stats.known.exits = large_stats.known.syscalls = 77;
+    large_stats.known.size = 16;
+    ck_assert_int_eq(vmkit_sandbox_get_stats(sandbox, &large_stats.known, NULL), 0);
+    ck_assert_uint_gt(large_stats.known.exits, 0);
+    ck_assert_uint_ne(large_stats.known.exits, 77);
+    ck_assert_uint_eq(large_stats.known.syscalls, 77);
+    large_stats.known.size = 0;
+    ck_assert_int_eq(vmkit_sandbox_get_stats(sandbox, &large_stats.known, NULL), -EINVAL);
+    vmkit_sandbox_unref(sandbox);
+
+    sandbox = make(config);
+    memset(&large, 0xee, sizeof large);
+    large.known.size = 12;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &large.known, NULL), 0);
+    ck_assert_uint_eq(large.known.kind, VMKIT_OUTCOME_EXITED);
+    ck_assert_int_eq(large.known.exit_status, 9);
+    ck_assert_int_eq(large.known.signal, (int32_t)0xeeeeeeee);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(system_calls_are_counted_by_number)
+{
+    vmkit_sandbox_config *config = configure("calls-some", NULL);
+    vmkit_sandbox *sandbox = make(config);
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    struct vmkit_sandbox_stats stats = {.size = sizeof stats};
+    uint64_t count = 0, sum = 0;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, 110, &count, NULL), 0);
+    ck_assert_uint_eq(count, 7);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, 499, &count, NULL), 0);
+    ck_assert_uint_eq(count, 3);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, 511, &count, NULL), 0);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, 512, &count, NULL), -ERANGE);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, 0, NULL, NULL), -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(NULL, 0, &count, NULL), -EINVAL);
+    for (uint32_t i = 0; i < 512; i++) {
+        ck_assert_int_eq(vmkit_sandbox_get_syscall_count(sandbox, i, &count, NULL), 0);
+        sum += count;
+    }
+    ck_assert_int_eq(vmkit_sandbox_get_stats(sandbox, &stats, NULL), 0);
+    ck_assert_uint_eq(sum, stats.syscalls);
+    ck_assert_uint_eq(stats.unknown_syscalls, 5);
+    ck_assert_uint_ge(stats.exits, stats.syscalls);
+    ck_assert_uint_gt(stats.page_faults, 0);
+    ck_assert_uint_gt(stats.memory_bytes, 4096);
+    ck_assert_uint_le(stats.memory_bytes, stats.memory_peak_bytes);
+    ck_assert_uint_gt(stats.cpu_time_ns, 0);
+    ck_assert_uint_gt(stats.wall_time_ns, 0);
+    ck_assert_uint_eq(stats.reserved, 0);
+    ck_assert_str_eq(vmkit_syscall_get_name(0), "read");
+    ck_assert_str_eq(vmkit_syscall_get_name(257), "openat");
+    ck_assert_ptr_null(vmkit_syscall_get_name(511));
+    ck_assert_ptr_null(vmkit_syscall_get_name(UINT32_MAX));
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(the_program_sees_its_strings_and_vector)
+{
+    vmkit_sandbox_config *config =
+        guest_configure(&guest_probe, (const char *const[]){"probe", "strings", "", "a b", NULL});
+    ck_assert_int_eq(vmkit_sandbox_config_set_environment(
+                         config, (const char *const[]){"A=1", "EMPTY=", NULL}, NULL),
+                     0);
+    guest_run_config(config, &result);
+    ck_assert_str_eq(result.output, "arg 0 [probe]\narg 1 [strings]\narg 2 []\narg 3 [a b]\n"
+                                    "env [A=1]\nenv [EMPTY=]\n");
+    vmkit_sandbox_config_unref(config);
+
+    config = configure("auxv", NULL);
+    ck_assert_int_eq(vmkit_sandbox_config_set_user(config, 12, 34, NULL), 0);
+    guest_run_config(config, &result);
+    ck_assert_str_eq(result.output, "name /program uid 12 gid 34 aligned 0\n");
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+static int64_t
+give_once(void *user_data, void *buffer, uint64_t size)
+{
+    int *calls = user_data;
+    if ((*calls)++ > 0)
+        return 0;
+    memcpy(buffer, "called", 6);
+    return 6;
+}
+
+START_TEST(streams_are_connected)
+{
+    vmkit_sandbox_config *config = configure("copy", NULL);
+    int ends[2], calls = 0;
+    ck_assert_int_eq(vmkit_sandbox_config_set_input(config, "given", 5, NULL), 0);
+    guest_run_config(config, &result);
+    ck_assert_str_eq(result.output, "given");
+    ck_assert_uint_eq(result.stats.output_bytes, 5);
+
+    ck_assert_int_eq(vmkit_sandbox_config_set_input_callback(config, give_once, &calls, NULL), 0);
+    guest_run_config(config, &result);
+    ck_assert_str_eq(result.output, "called");
+    ck_assert_int_eq(calls, 2);
+
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(write(ends[1], "piped", 5), 5);
+    close(ends[1]);
+    ck_assert_int_eq(vmkit_sandbox_config_set_stream_fd(config, VMKIT_STREAM_STDIN, ends[0], NULL),
+                     0);
+    close(ends[0]);
+    guest_run_config(config, &result);
+    ck_assert_str_eq(result.output, "piped");
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+START_TEST(a_program_comes_from_a_path_a_descriptor_or_memory)
+{
+    const struct guest_image *images[] = {&guest_probe, &guest_probe_pie};
+    const char *const arguments[] = {"probe", "exit", "5", NULL};
+    for (int i = 0; i < 2; i++) {
+        char path[64];
+        vmkit_sandbox_config *config;
+        int fd = memfd_create("program", 0);
+        size_t size = (size_t)(images[i]->end - images[i]->data);
+        ck_assert_int_eq(write(fd, images[i]->data, size), (ssize_t)size);
+        ck_assert_int_eq(vmkit_sandbox_config_new(&config, NULL), 0);
+        vmkit_sandbox_config_set_arguments(config, arguments, NULL);
+        ck_assert_int_eq(vmkit_sandbox_config_set_program_fd(config, fd, NULL), 0);
+        guest_run_config(config, &result);
+        ck_assert_int_eq(result.outcome.exit_status, 5);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ck_assert_int_eq(vmkit_sandbox_config_set_program_path(config, path, NULL), 0);
+        guest_run_config(config, &result);
+        ck_assert_int_eq(result.outcome.exit_status, 5);
+        close(fd);
+        ck_assert_int_eq(
+            vmkit_sandbox_config_set_program_memory(config, images[i]->data, size, NULL), 0);
+        guest_run_config(config, &result);
+        ck_assert_int_eq(result.outcome.exit_status, 5);
+        vmkit_sandbox_config_unref(config);
+    }
+}
+END_TEST
+
+static volatile sig_atomic_t alarms;
+
+static void
+count_alarm(int signal)
+{
+    alarms++;
+}
+
+START_TEST(the_calling_thread_is_as_it_was)
+{
+    sigset_t before, after;
+    struct sigaction old[65], now;
+    struct sigaction action = {.sa_handler = count_alarm};
+    struct itimerval every = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
+    vmkit_sandbox_config *config = configure("burn", "100");
+    sigaction(SIGALRM, &action, NULL);
+    sigemptyset(&before);
+    sigaddset(&before, SIGUSR2);
+    sigaddset(&before, SIGRTMIN + 5);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    for (int signal = 1; signal < 65; signal++)
+        sigaction(signal, NULL, &old[signal]);
+    setitimer(ITIMER_REAL, &every, NULL);
+    guest_run_config(config, &result);
+    setitimer(ITIMER_REAL, &never, NULL);
+    ck_assert_uint_eq(result.outcome.kind, VMKIT_OUTCOME_EXITED);
+    ck_assert_int_eq(result.outcome.exit_status, 0);
+    /* Its own timer went off meanwhile. */
+    ck_assert_int_ge(alarms, 5);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    ck_assert_int_eq(memcmp(&before, &after, sizeof before), 0);
+    sigpending(&after);
+    for (int signal = 1; signal < 65; signal++) {
+        if (sigaction(signal, NULL, &now) == 0) {
+            ck_assert_ptr_eq((void *)(uintptr_t)now.sa_handler,
+                             (void *)(uintptr_t)old[signal].sa_handler);
+        }
+        ck_assert_int_ne(sigismember(&after, signal), 1);
+    }
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+static unsigned
+count_lines(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    unsigned lines = 0;
+    for (int c; (c = fgetc(file)) != EOF;)
+        lines += c == '\n';
+    fclose(file);
+    return lines;
+}
+
+static int
+lowest_fd(void)
+{
+    int fd = dup(0);
+    close(fd);
+    return fd;
+}
+
+START_TEST(two_hundred_sandboxes_leave_nothing)
+{
+    vmkit_sandbox_config *config = configure("touch", "5000000");
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    unsigned maps = 0;
+    int fd = 0;
+    for (int i = 0; i < 210; i++) {
+        vmkit_sandbox *sandbox = make(config);
+        if (i % 3 != 0)
+            ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+        vmkit_sandbox_unref(sandbox);
+        if (i == 9) {
+            maps = count_lines("/proc/self/maps");
+            fd = lowest_fd();
+        }
+    }
+    ck_assert_int_eq(lowest_fd(), fd);
+    /* The C library's own come and go; one of each sandbox would be two hundred. */
+    ck_assert_uint_le(count_lines("/proc/self/maps"), maps + 20);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+struct worker {
+    vmkit_sandbox_config *config;
+    int runs;
+};
+
+static void *
+run_some(void *data)
+{
+    struct worker *worker = data;
+    for (int i = 0; i < 16; i++) {
+        vmkit_sandbox *sandbox = NULL;
+        struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+        if (vmkit_sandbox_new(worker->config, &sandbox, NULL) == 0 &&
+            vmkit_sandbox_run(sandbox, &outcome, NULL) == 0 && outcome.exit_status == 11)
+            worker->runs++;
+        vmkit_sandbox_unref(sandbox);
+    }
+    return NULL;
+}
+
+START_TEST(four_threads_run_sixteen_each)
+{
+    struct worker workers[4];
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        workers[i] = (struct worker){.config = configure("exit", "11")};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, run_some, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(workers[i].runs, 16);
+        vmkit_sandbox_config_unref(workers[i].config);
+    }
+}
+END_TEST
+
+START_TEST(one_configuration_serves_many_at_once)
+{
+    vmkit_sandbox_config *config = configure("exit", "6");
+    vmkit_sandbox *sandboxes[16];
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    for (int i = 0; i < 16; i++)
+        sandboxes[i] = make(config);
+    vmkit_sandbox_config_unref(config);
+    for (int i = 0; i < 16; i++) {
+        ck_assert_int_eq(vmkit_sandbox_run(sandboxes[i], &outcome, NULL), 0);
+        ck_assert_int_eq(outcome.exit_status, 6);
+        vmkit_sandbox_unref(sandboxes[i]);
+    }
+}
+END_TEST
+
+START_TEST(output_is_lent)
+{
+    vmkit_sandbox_config *config = configure("strings", NULL);
+    vmkit_sandbox *sandbox = make(config);
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    const void *data = NULL;
+    uint64_t size = 99;
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, VMKIT_STREAM_STDOUT, &data, &size, NULL), 0);
+    ck_assert_uint_eq(size, 0);
+    ck_assert_ptr_nonnull(data);
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, VMKIT_STREAM_STDOUT, &data, &size, NULL), 0);
+    ck_assert_uint_eq(size, strlen("arg 0 [probe]\narg 1 [strings]\n"));
+    ck_assert_int_eq(memcmp(data, "arg 0 [probe]\narg 1 [strings]\n", size), 0);
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, VMKIT_STREAM_STDIN, &data, &size, NULL),
+                     -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, 3, &data, &size, NULL), -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, VMKIT_STREAM_STDOUT, NULL, &size, NULL),
+                     -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_get_output(sandbox, VMKIT_STREAM_STDOUT, &data, NULL, NULL),
+                     -EINVAL);
+    ck_assert_int_eq(vmkit_sandbox_get_output(NULL, VMKIT_STREAM_STDOUT, &data, &size, NULL),
+                     -EINVAL);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+/* A host that has no timers left cannot hold a limit of time, and says so. */
+START_TEST(a_limit_that_cannot_be_held_is_an_error)
+{
+    vmkit_sandbox_config *config = configure("spin", NULL);
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    struct rlimit old, none;
+    vmkit_error *error = NULL;
+    vmkit_sandbox_config_set_cpu_time_limit(config, 10000000, NULL);
+    vmkit_sandbox *sandbox = make(config);
+    getrlimit(RLIMIT_SIGPENDING, &old);
+    none = old;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_SIGPENDING, &none);
+    int r = vmkit_sandbox_run(sandbox, &outcome, &error);
+    setrlimit(RLIMIT_SIGPENDING, &old);
+    ck_assert_int_eq(r, -EAGAIN);
+    ck_assert_ptr_nonnull(strstr(vmkit_error_get_message(error), "RLIMIT_SIGPENDING"));
+    vmkit_error_unref(error);
+    vmkit_sandbox_unref(sandbox);
+    vmkit_sandbox_config_unref(config);
+}
+END_TEST
+
+Suite *
+make_suite(void)
+{
+    Suite *suite = suite_create("sandbox_run");
+    TCase *tcase = tcase_create("sandbox_run");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, null_arguments_are_refused);
+    tcase_add_test(tcase, a_program_of_too_long_a_name_or_that_is_a_socket_is_refused);
+    tcase_add_test(tcase, a_program_that_cannot_be_opened_is_refused);
+    tcase_add_test(tcase, no_descriptor_left_is_an_error);
+    tcase_add_test(tcase, a_file_that_is_no_program_is_refused);
+    tcase_add_test(tcase, a_working_directory_that_is_not_there_is_refused);
+    tcase_add_test(tcase, a_sandbox_runs_once);
+    tcase_add_test(tcase, a_sandbox_that_runs_is_busy);
+    tcase_add_test(tcase, the_end_is_told);
+    tcase_add_test(tcase, records_of_other_sizes_are_served);
+    tcase_add_test(tcase, system_calls_are_counted_by_number);
+    tcase_add_test(tcase, the_program_sees_its_strings_and_vector);
+    tcase_add_test(tcase, streams_are_connected);
+    tcase_add_test(tcase, a_program_comes_from_a_path_a_descriptor_or_memory);
+    tcase_add_test(tcase, the_calling_thread_is_as_it_was);
+    tcase_add_test(tcase, two_hundred_sandboxes_leave_nothing);
+    tcase_add_test(tcase, four_threads_run_sixteen_each);
+    tcase_add_test(tcase, one_configuration_serves_many_at_once);
+    tcase_add_test(tcase, output_is_lent);
+    tcase_add_test(tcase, a_limit_that_cannot_be_held_is_an_error);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways into and out of user mode, against a KVM that the test plays. */
+#include "harness.h"
+
+#include "arch/usermode.h"
+#include "kvm/vcpu.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGES 64
+#define RUN_SIZE 12288
+#define MSR_LSTAR 0xc0000082
+#define SUPERVISOR_HALF UINT64_C(0xffff800000000000)
+#define USER_CODE 0x33
+#define KERNEL_CODE 0x10
+#define RETURN_ADDRESS 0x401000
+
+/* What the vCPU shall have done when it leaves, and what it was told. */
+static struct {
+    _Alignas(4096) uint8_t run[RUN_SIZE];
+    uint64_t lstar;
+    uint16_t code_selector;
+} fake;
+
+static struct {
+    uint8_t *memory;
+    uint64_t next;
+    struct vmk_paging paging;
+    struct vmk_kvm_system *system;
+    struct vmk_kvm_vm *vm;
+    struct vmk_kvm_vcpu *vcpu;
+    struct vmk_usermode *usermode;
+} guest;
+
+static int
+fake_open(void *context, const char *path)
+{
+    return 1000;
+}
+
+/* SYSCALL, or a jump to where it leads, and the OUT there. */
+static void
+leave_at_stub(void)
+{
+    struct kvm_run *run = (struct kvm_run *)(void *)fake.run;
+    run->exit_reason = KVM_EXIT_IO;
+    run->io.direction = KVM_EXIT_IO_OUT;
+    run->io.size = 1;
+    run->io.count = 1;
+    run->io.port = 0xe0;
+    run->io.data_offset = 8192;
+    run->s.regs.regs.rip = fake.lstar + 2;
+    run->s.regs.regs.rcx = RETURN_ADDRESS;
+    run->s.regs.regs.r11 = 0x202;
+    run->s.regs.regs.rsp = 0x7fff0000;
+}
+
+static void
+note_msrs(const struct kvm_msrs *msrs)
+{
+    for (uint32_t i = 0; i < msrs->nmsrs; i++) {
+        if (msrs->entries[i].index == MSR_LSTAR)
+            fake.lstar = msrs->entries[i].data;
+    }
+}
+
+static int
+fake_ioctl(void *context, int fd, unsigned long request, uintptr_t argument)
+{
+    switch (request) {
+    case KVM_GET_API_VERSION:
+        return 12;
+    case KVM_GET_VCPU_MMAP_SIZE:
+        return RUN_SIZE;
+    case KVM_CHECK_EXTENSION:
+        return argument == KVM_CAP_SYNC_REGS ? 7 : 1;
+    case KVM_GET_SUPPORTED_CPUID:
+        ((struct kvm_cpuid2 *)argument)->nent = 1;
+        return 0;
+    case KVM_CREATE_VM:
+        return 1001;
+    case KVM_CREATE_VCPU:
+        return 1002;
+    case KVM_GET_SREGS:
+        memset((void *)argument, 0, sizeof(struct kvm_sregs));
+        ((struct kvm_sregs *)argument)->cs.selector = fake.code_selector;
+        return 0;
+    case KVM_SET_MSRS:
+        note_msrs((const struct kvm_msrs *)argument);
+        return (int)((const struct kvm_msrs *)argument)->nmsrs;
+    case KVM_RUN:
+        leave_at_stub();
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int
+fake_map(void *context, int fd, size_t size, void **ret_address)
+{
+    ck_assert_uint_eq(size, RUN_SIZE);
+    *ret_address = fake.run;
+    return 0;
+}
+
+static void
+fake_unmap(void *context, void *address, size_t size)
+{
+}
+
+static void
+fake_close(void *context, int fd)
+{
+}
+
+static uint64_t
+alloc_page(void *user_data)
+{
+    return guest.next < PAGES ? guest.next++ * VMK_PAGE_SIZE : 0;
+}
+
+static void
+set_up(void)
+{
+    const struct vmk_kvm_ops ops = {.open = fake_open,
+                                    .ioctl = fake_ioctl,
+                                    .map = fake_map,
+                                    .unmap = fake_unmap,
+                                    .close = fake_close};
+    memset(&fake, 0, sizeof fake);
+    guest.memory = aligned_alloc(VMK_PAGE_SIZE, PAGES * VMK_PAGE_SIZE);
+    memset(guest.memory, 0, PAGES * VMK_PAGE_SIZE);
+    guest.next = 1;
+    ck_assert_int_eq(
+        vmk_paging_init(&guest.paging, guest.memory, PAGES * VMK_PAGE_SIZE, alloc_page, NULL), 0);
+    ck_assert_int_eq(vmk_kvm_system_open(&ops, "/dev/fake", &guest.system, NULL), 0);
+    ck_assert_int_eq(vmk_kvm_vm_new(guest.system, &guest.vm, NULL), 0);
+    ck_assert_int_eq(vmk_kvm_vcpu_new(guest.vm, 0, &guest.vcpu, NULL), 0);
+    ck_assert_int_eq(vmk_usermode_new(guest.vcpu, &guest.paging, &guest.usermode, NULL), 0);
+    ck_assert_int_eq(vmk_usermode_start(guest.usermode, 0x400000, 0x7fff0000), 0);
+    ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), 0);
+}
+
+static void
+tear_down(void)
+{
+    vmk_usermode_free(guest.usermode);
+    vmk_kvm_vcpu_free(guest.vcpu);
+    vmk_kvm_vm_free(guest.vm);
+    vmk_kvm_system_unref(guest.system);
+    free(guest.memory);
+}
+
+/* Leave through the system call stub at the level of `selector`, and come back. */
+static const struct vmk_user_regs *
+call_at(uint16_t selector)
+{
+    struct vmk_usermode_fault fault;
+    fake.code_selector = selector;
+    ck_assert_int_eq(vmk_kvm_vcpu_run(guest.vcpu), 0);
+    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_SYSCALL);
+    ck_assert_uint_eq(vmk_usermode_get_pc(guest.usermode), RETURN_ADDRESS);
+    ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, false), 0);
+    return vmk_usermode_get_regs(guest.usermode);
+}
+
+/* What IRET would take from the stack: RIP, CS, RFLAGS, RSP, SS. */
+static void
+assert_irets_to_user(const struct vmk_user_regs *regs)
+{
+    uint64_t frame[5];
+    struct vmk_leaf leaf = vmk_paging_find(&guest.paging, regs->rsp);
+    ck_assert(leaf.used);
+    memcpy(frame, guest.memory + leaf.gpa + (regs->rsp & (VMK_PAGE_SIZE - 1)), sizeof frame);
+    ck_assert_uint_eq(frame[0], RETURN_ADDRESS);
+    ck_assert_uint_eq(frame[1], USER_CODE);
+    ck_assert_uint_eq(frame[2] & 0x3202, 0x202);
+    ck_assert_uint_eq(frame[3], 0x7fff0000);
+}
+
+START_TEST(a_level_of_3_at_the_stub_is_not_trusted)
+{
+    /* The program jumped there. Were the next SYSCALL's return to a user address at once, it would
+     * run at the level that SYSCALL entered. */
+    const struct vmk_user_regs *regs = call_at(USER_CODE);
+    ck_assert_uint_ge(regs->rip, SUPERVISOR_HALF);
+    assert_irets_to_user(regs);
+    regs = call_at(KERNEL_CODE);
+    ck_assert_uint_ge(regs->rip, SUPERVISOR_HALF);
+    assert_irets_to_user(regs);
+}
+END_TEST
+
+START_TEST(supervisor_mode_goes_back_by_sysret)
+{
+    const struct vmk_user_regs *regs = call_at(KERNEL_CODE);
+    ck_assert_uint_eq(regs->rip, fake.lstar + 2);
+    ck_assert_uint_eq(regs->rcx, RETURN_ADDRESS);
+    ck_assert_uint_eq(regs->rsp, 0x7fff0000);
+}
+END_TEST
+
+Suite *
+make_suite(void)
+{
+    Suite *suite = suite_create("arch_usermode");
+    TCase *tcase = tcase_create("arch_usermode");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, a_level_of_3_at_the_stub_is_not_trusted);
+    tcase_add_test(tcase, supervisor_mode_goes_back_by_sysret);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
