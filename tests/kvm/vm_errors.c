@@ -123,18 +123,22 @@ END_TEST
 
 START_TEST(a_run_needs_its_record)
 {
-    struct vmkit_exit exit = {.size = sizeof exit - 1};
+    struct {
+        struct vmkit_exit exit;
+        uint64_t of_a_later_release;
+    } later = {.exit.size = sizeof later.exit - 1, .of_a_later_release = UINT64_MAX};
     ASSERT_INVALID(vmkit_vcpu_run(guest.vcpu, NULL, &error), "exit is NULL");
-    ASSERT_INVALID(vmkit_vcpu_run(guest.vcpu, &exit, &error), "exit->size is");
-    ASSERT_INVALID(vmkit_vcpu_run(NULL, &exit, &error), "vcpu is NULL");
+    ASSERT_INVALID(vmkit_vcpu_run(guest.vcpu, &later.exit, &error), "exit->size is");
+    ASSERT_INVALID(vmkit_vcpu_run(NULL, &later.exit, &error), "vcpu is NULL");
     ASSERT_INVALID(vmkit_vcpu_set_exit_value(NULL, 0, &error), "vcpu is NULL");
     ASSERT_FAILS(vmkit_vcpu_set_exit_value(guest.vcpu, 0, &error), ENXIO, VMKIT_ERROR_WRONG_STATE,
                  "does not wait");
     vmkit_vcpu_kick(NULL);
-    exit.size = sizeof exit + 8;
-    ASSERT_OK(vmkit_vcpu_run(guest.vcpu, &exit, &error));
-    ck_assert_uint_eq(exit.size, sizeof exit + 8);
-    ck_assert_uint_eq(exit.reason, VMKIT_EXIT_HALT);
+    later.exit.size = sizeof later;
+    ASSERT_OK(vmkit_vcpu_run(guest.vcpu, &later.exit, &error));
+    ck_assert_uint_eq(later.exit.size, sizeof later);
+    ck_assert_uint_eq(later.exit.reason, VMKIT_EXIT_HALT);
+    ck_assert_uint_eq(later.of_a_later_release, 0);
 }
 END_TEST
 
