@@ -52,8 +52,8 @@ struct vmk_usermode_auxv {
     const char *platform;
 };
 
-/* Lay out the supervisor's pages, which come from `paging`, and put the vCPU into user mode.
- * -ENOTSUP on an architecture, or a host, that cannot. */
+/* Lay out the supervisor's pages, which come from `paging`, and put the vCPU into user mode; both
+ * stay for as long as the result. -ENOTSUP on an architecture, or a host, that cannot. */
 int
 vmk_usermode_new(struct vmk_kvm_vcpu *vcpu, struct vmk_paging *paging,
                  struct vmk_usermode **ret_usermode, vmkit_error **ret_error);

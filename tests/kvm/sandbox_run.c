@@ -4,6 +4,7 @@
 #include "harness.h"
 #include "sandbox_guest.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -277,6 +278,46 @@ START_TEST(the_end_is_told)
     ck_assert_uint_eq(result.outcome.kind, VMKIT_OUTCOME_SIGNALLED);
     ck_assert_int_eq(result.outcome.signal, SIGTERM);
     ck_assert_uint_eq(result.outcome.fault_address, 0);
+}
+END_TEST
+
+/* Where no system call came before, the gate of INT3 is still closed on every host. */
+START_TEST(a_breakpoint_as_the_first_instruction_ends_behind_it)
+{
+    struct {
+        Elf64_Ehdr header;
+        Elf64_Phdr segment;
+        uint8_t code[16];
+    } image = {
+        .header = {.e_type = ET_EXEC,
+                   .e_machine = EM_X86_64,
+                   .e_version = EV_CURRENT,
+                   .e_entry = 0x400000 + offsetof(typeof(image), code),
+                   .e_phoff = offsetof(typeof(image), segment),
+                   .e_ehsize = sizeof(Elf64_Ehdr),
+                   .e_phentsize = sizeof(Elf64_Phdr),
+                   .e_phnum = 1},
+        .segment = {.p_type = PT_LOAD,
+                    .p_flags = PF_R | PF_X,
+                    .p_vaddr = 0x400000,
+                    .p_filesz = sizeof image,
+                    .p_memsz = sizeof image,
+                    .p_align = 4096},
+    };
+    static const uint8_t one[] = {0xcc}, two[] = {0xcd, 3};
+    size_t size = _i == 0 ? sizeof one : sizeof two;
+    memcpy(image.header.e_ident, ELFMAG, SELFMAG);
+    image.header.e_ident[EI_CLASS] = ELFCLASS64;
+    image.header.e_ident[EI_DATA] = ELFDATA2LSB;
+    image.header.e_ident[EI_VERSION] = EV_CURRENT;
+    memcpy(image.code, _i == 0 ? one : two, size);
+    const struct guest_image guest = {(const uint8_t *)&image, (const uint8_t *)(&image + 1)};
+
+    guest_run(&guest, (const char *const[]){"break", NULL}, &result);
+    ck_assert_uint_eq(result.outcome.kind, VMKIT_OUTCOME_SIGNALLED);
+    ck_assert_int_eq(result.outcome.signal, SIGTRAP);
+    ck_assert_int_eq(result.outcome.signal_code, SI_KERNEL);
+    ck_assert_uint_eq(result.outcome.instruction_pointer, image.header.e_entry + size);
 }
 END_TEST
 
@@ -658,6 +699,7 @@ make_suite(void)
     tcase_add_test(tcase, a_sandbox_runs_once);
     tcase_add_test(tcase, a_sandbox_that_runs_is_busy);
     tcase_add_test(tcase, the_end_is_told);
+    tcase_add_loop_test(tcase, a_breakpoint_as_the_first_instruction_ends_behind_it, 0, 2);
     tcase_add_test(tcase, records_of_other_sizes_are_served);
     tcase_add_test(tcase, system_calls_are_counted_by_number);
     tcase_add_test(tcase, the_program_sees_its_strings_and_vector);

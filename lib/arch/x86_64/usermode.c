@@ -88,6 +88,7 @@ lay_out(struct vmk_usermode *usermode, struct vmk_paging *paging)
             return -ENOMEM;
         vmk_paging_set(&leaf, gpa[i], rights[i]);
     }
+    usermode->paging = paging;
     usermode->memory = paging->memory;
     usermode->stub_gpa = gpa[0];
     usermode->tables_gpa = gpa[1];

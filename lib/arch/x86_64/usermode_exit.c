@@ -82,6 +82,26 @@ is_breakpoint(const struct vmk_usermode_fault *fault)
     return fault->trap == 13 && fault->error == (3 << 3 | 2);
 }
 
+/* The bytes of the breakpoint at `rip`: INT3 is one and INT 3 are two, behind any prefixes. The
+ * program just ran it, so that its pages are there. */
+static unsigned
+breakpoint_size(const struct vmk_usermode *usermode, uint64_t rip)
+{
+    static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3};
+    for (unsigned i = 0; i < INSTRUCTION_MAX; i++) {
+        struct vmk_leaf leaf = vmk_paging_find(usermode->paging, rip + i);
+        if (!leaf.used)
+            break;
+        uint8_t byte = usermode->memory[leaf.gpa + ((rip + i) & (leaf.size - 1))];
+        if (byte == 0xcc || byte == 0xcd)
+            return i + (byte == 0xcc ? 1 : 2);
+        bool is_rex = (byte & 0xf0) == 0x40;
+        if (!is_rex && memchr(prefixes, byte, sizeof prefixes) == NULL)
+            break;
+    }
+    return 1;
+}
+
 /* Which of the six floating-point exceptions it was, from the flags and the masks: Linux's order.
  */
 static int
@@ -158,7 +178,7 @@ classify(struct vmk_usermode *usermode, struct vmk_usermode_fault *fault, uint64
             fault->signal = SIGTRAP;
             fault->trap = 3;
             fault->error = 0;
-            usermode->regs->rip++;
+            usermode->regs->rip += breakpoint_size(usermode, rip);
         }
         break;
     case 14:

@@ -60,6 +60,8 @@
 #define XSAVE_MXCSR 24
 #define XSAVE_HEADER 512
 
+#define INSTRUCTION_MAX 15
+
 #define USER_LIMIT UINT64_C(0x7ffffffff000)
 
 enum position {
@@ -71,6 +73,7 @@ enum position {
 struct vmk_usermode {
     struct vmk_kvm_vcpu *vcpu;
     struct vmk_user_regs *regs; /* Shared with KVM. */
+    const struct vmk_paging *paging;
     uint8_t *memory;
     uint64_t stub_gpa;
     uint64_t tables_gpa;

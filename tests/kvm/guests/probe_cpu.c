@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -344,12 +345,50 @@ interrupted(int argc, char **argv)
     return 0;
 }
 
+/* Each way to write a breakpoint, and the bytes up to where the program goes on. */
+#define BREAKPOINTS 6
+
+static uintptr_t breakpoint_starts[BREAKPOINTS];
+static int breakpoints_seen;
+
+static void
+on_breakpoint(int signal, siginfo_t *info, void *context)
+{
+    const greg_t *regs = ((const ucontext_t *)context)->uc_mcontext.gregs;
+    printf("signal %d code %d trap %d error %d after %d bytes\n", signal, info->si_code,
+           (int)regs[REG_TRAPNO], (int)regs[REG_ERR],
+           (int)((uintptr_t)regs[REG_RIP] - breakpoint_starts[breakpoints_seen]));
+    breakpoints_seen++;
+}
+
+#define BREAKPOINT(index, bytes)                      \
+    __asm__ volatile("lea 1f(%%rip), %%rax\n"         \
+                     "mov %%rax, %0\n"                \
+                     "1: .byte " bytes "\n"           \
+                     : "=m"(breakpoint_starts[index]) \
+                     :                                \
+                     : "rax", "memory")
+
+static int
+breakpoints(int argc, char **argv)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    action.sa_sigaction = on_breakpoint;
+    sigaction(SIGTRAP, &action, NULL);
+    BREAKPOINT(0, "0xcc");
+    BREAKPOINT(1, "0xcd, 3");
+    BREAKPOINT(2, "0xf3, 0xcc");
+    BREAKPOINT(3, "0x66, 0x2e, 0xcd, 3");
+    BREAKPOINT(4, "0x48, 0xcd, 3");
+    /* The longest instruction that there can be. */
+    BREAKPOINT(5, "0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x41,0xcd,3");
+    CHECK(breakpoints_seen == BREAKPOINTS);
+    return 0;
+}
+
 const struct probe probe_cpu[] = {
-    {"registers", registers},
-    {"vectors", vectors},
-    {"initial", initial},
-    {"bases", bases},
-    {"instructions", instructions},
-    {"interrupted", interrupted},
-    {NULL, NULL},
+    {"registers", registers},       {"vectors", vectors},
+    {"initial", initial},           {"bases", bases},
+    {"instructions", instructions}, {"breakpoints", breakpoints},
+    {"interrupted", interrupted},   {NULL, NULL},
 };

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,11 @@
 #define USER_CODE 0x33
 #define KERNEL_CODE 0x10
 #define RETURN_ADDRESS 0x401000
+#define CODE UINT64_C(0x401000)
+#define PORT_SYSCALL 0xe0
+#define PORT_EXCEPTION 0xc0
+#define GENERAL_PROTECTION 13
+#define GATE_3 26 /* The error code that names the gate of a breakpoint. */
 
 /* What the vCPU shall have done when it leaves, and what it was told. */
 static struct {
@@ -41,18 +47,26 @@ fake_open(void *context, const char *path)
     return 1000;
 }
 
-/* SYSCALL, or a jump to where it leads, and the OUT there. */
-static void
-leave_at_stub(void)
+/* The OUT of a stub to its port, and where the vCPU stands behind it. */
+static struct kvm_run *
+leave_by(uint16_t port, uint64_t rip)
 {
     struct kvm_run *run = (struct kvm_run *)(void *)fake.run;
     run->exit_reason = KVM_EXIT_IO;
     run->io.direction = KVM_EXIT_IO_OUT;
     run->io.size = 1;
     run->io.count = 1;
-    run->io.port = 0xe0;
+    run->io.port = port;
     run->io.data_offset = 8192;
-    run->s.regs.regs.rip = fake.lstar + 2;
+    run->s.regs.regs.rip = rip;
+    return run;
+}
+
+/* SYSCALL, or a jump to where it leads, and the OUT there. */
+static void
+leave_at_stub(void)
+{
+    struct kvm_run *run = leave_by(PORT_SYSCALL, fake.lstar + 2);
     run->s.regs.regs.rcx = RETURN_ADDRESS;
     run->s.regs.regs.r11 = 0x202;
     run->s.regs.regs.rsp = 0x7fff0000;
@@ -204,6 +218,70 @@ START_TEST(supervisor_mode_goes_back_by_sysret)
 }
 END_TEST
 
+/* Code of the program at CODE + `within`. */
+static void
+put_code(size_t within, const uint8_t *code, size_t size)
+{
+    struct vmk_leaf leaf;
+    for (size_t i = 0; i < size; i++) {
+        ck_assert_int_eq(vmk_paging_need(&guest.paging, CODE + within + i, &leaf), 0);
+        if (!leaf.used)
+            vmk_paging_set(&leaf, alloc_page(NULL), VMK_PAGE_READ | VMK_PAGE_EXECUTE);
+        guest.memory[leaf.gpa + (within + i) % VMK_PAGE_SIZE] = code[i];
+    }
+}
+
+/* INT3 at CODE + `within` through a gate that user mode may not use: a fault on the supervisor's
+ * stack. How far behind its start the program goes on. */
+static uint64_t
+break_at(size_t within)
+{
+    const uint64_t page = fake.lstar & ~UINT64_C(0xfff), top = page + 3 * (uint64_t)VMK_PAGE_SIZE;
+    const uint64_t pushed[] = {GATE_3, CODE + within, USER_CODE, 0x202, 0x7fff0000, 0x2b};
+    struct vmk_leaf stack = vmk_paging_find(&guest.paging, top - VMK_PAGE_SIZE);
+    struct vmk_usermode_fault fault;
+    ck_assert(stack.used);
+    memcpy(guest.memory + stack.gpa + VMK_PAGE_SIZE - sizeof pushed, pushed, sizeof pushed);
+    leave_by(PORT_EXCEPTION + GENERAL_PROTECTION, page + GENERAL_PROTECTION * 16 + 2)
+        ->s.regs.regs.rsp = top - sizeof pushed;
+    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
+    ck_assert_int_eq(fault.signal, SIGTRAP);
+    ck_assert_uint_eq(fault.trap, 3);
+    ck_assert_uint_eq(fault.error, 0);
+    return vmk_usermode_get_pc(guest.usermode) - (CODE + within);
+}
+
+START_TEST(a_breakpoint_is_left_behind_its_last_byte)
+{
+    static const struct {
+        uint8_t bytes[15];
+        uint8_t size;
+    } codes[] = {
+        {{0xcc}, 1},          {{0xcd, 3}, 2},
+        {{0xf3, 0xcc}, 2},    {{0x66, 0x2e, 0xcd, 3}, 4},
+        {{0x41, 0xcd, 3}, 3}, {{[0 ... 12] = 0x66, 0xcd, 3}, 15},
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        put_code(0x100, codes[i].bytes, codes[i].size);
+        ck_assert_uint_eq(break_at(0x100), codes[i].size);
+        /* Over the end of a page. */
+        put_code(VMK_PAGE_SIZE - 1, codes[i].bytes, codes[i].size);
+        ck_assert_uint_eq(break_at(VMK_PAGE_SIZE - 1), codes[i].size);
+    }
+}
+END_TEST
+
+START_TEST(a_breakpoint_that_cannot_be_read_counts_for_one_byte)
+{
+    put_code(VMK_PAGE_SIZE - 2, (const uint8_t[]){0x66, 0x66}, 2);
+    ck_assert_uint_eq(break_at(VMK_PAGE_SIZE - 2), 1);
+    /* Longer than an instruction can be. */
+    static const uint8_t prefixes[16] = {[0 ... 14] = 0x66, 0xcc};
+    put_code(0x100, prefixes, sizeof prefixes);
+    ck_assert_uint_eq(break_at(0x100), 1);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -213,6 +291,8 @@ make_suite(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_level_of_3_at_the_stub_is_not_trusted);
     tcase_add_test(tcase, supervisor_mode_goes_back_by_sysret);
+    tcase_add_test(tcase, a_breakpoint_is_left_behind_its_last_byte);
+    tcase_add_test(tcase, a_breakpoint_that_cannot_be_read_counts_for_one_byte);
     suite_add_tcase(suite, tcase);
     return suite;
 }
