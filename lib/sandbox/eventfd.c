@@ -68,6 +68,7 @@ event_poll(struct vmk_file *file)
 
 static const struct vmk_file_ops event_ops = {
     .kind = "anon_inode",
+    .records = true,
     .read = event_read,
     .write = event_write,
     .poll = event_poll,

@@ -39,6 +39,10 @@ struct vmk_file_ops {
     ssize_t (*write)(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov,
                      int count, uint64_t *offset);
 
+    /* Each buffer of the guest is one write, of which the operation takes what it is made for: less
+     * than all of it ends the call. It is called for an empty one, too. */
+    bool records;
+
     /* lseek(2); NULL: ESPIPE. */
     int64_t (*seek)(struct vmk_file *file, int64_t offset, int whence);
 

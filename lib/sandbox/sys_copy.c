@@ -130,7 +130,8 @@ vmk_sys_sendfile(struct vmk_process *process, const uint64_t args[6])
     /* The input has to be something like a file, as for Linux. */
     if (in->ops->seek == NULL)
         return args[2] != 0 ? -ESPIPE : -EINVAL;
-    if (in->ops->read == NULL || out->ops->write == NULL || (out->flags & O_APPEND) != 0)
+    if (in->ops->read == NULL || out->ops->write == NULL || out->ops->records ||
+        (out->flags & O_APPEND) != 0)
         return -EINVAL;
     return copy_between(process, &(struct position){in, args[2], 0}, &(struct position){out, 0, 0},
                         args[3]);

@@ -88,6 +88,31 @@ total_size(const struct vmk_guest_iovec *buffers, unsigned count)
     return total > VMK_TRANSFER_MAX ? (int64_t)VMK_TRANSFER_MAX : (int64_t)total;
 }
 
+/* See `records` in struct vmk_file_ops. */
+static int64_t
+write_records(struct vmk_process *process, struct vmk_file *file,
+              const struct vmk_guest_iovec *buffers, unsigned count)
+{
+    int64_t done = 0;
+    for (unsigned i = 0; i < count && !vmk_process_ended(process); i++) {
+        struct iovec iov[VMK_FILE_IOV_MAX];
+        size_t size = buffers[i].size < BATCH_MAX ? (size_t)buffers[i].size : BATCH_MAX;
+        int pieces = 0;
+        ssize_t moved = 0;
+        if (size != 0)
+            moved = vmk_uaccess_pin(process->space, buffers[i].base, size, false, iov,
+                                    VMK_FILE_IOV_MAX, &pieces);
+        if (moved >= 0)
+            moved = file->ops->write(process, file, iov, pieces, NULL);
+        if (moved < 0)
+            return done != 0 ? done : moved;
+        done += moved;
+        if ((uint64_t)moved < buffers[i].size)
+            break;
+    }
+    return done;
+}
+
 int64_t
 vmk_transfer(struct vmk_process *process, struct vmk_file *file, bool write,
              const struct vmk_guest_iovec *buffers, unsigned count, uint64_t *offset)
@@ -99,6 +124,10 @@ vmk_transfer(struct vmk_process *process, struct vmk_file *file, bool write,
         return size;
     if (operation == NULL)
         return -EINVAL;
+    if (file->ops->records && write)
+        return write_records(process, file, buffers, count);
+    if (file->ops->records && size == 0)
+        return operation(process, file, NULL, 0, NULL);
     if (offset == NULL && file->ops->positioned)
         offset = &file->offset;
 
