@@ -222,7 +222,10 @@ add_folder(vmkit_sandbox_config *config, const char *option, const char *text, u
         guest = own = absolute_path(host);
 
     if (guest == NULL)
-        run_complain("%s %s: %s", option, text, strerror(errno));
+        run_complain("%s %s: %s%s", option, text, strerror(errno),
+                     strchr(text, ':') == NULL ? ""
+                                               : "; it takes HOST[:GUEST], and GUEST begins with "
+                                                 "'/'");
     else
         good = succeeded(
             option, vmkit_sandbox_config_add_folder(config, host, guest, flags, &error), &error);
