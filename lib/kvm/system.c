@@ -12,13 +12,33 @@ _Static_assert(VMK_KVM_API_VERSION == KVM_API_VERSION, "the kernel's header has 
 /* The facts of the kernel's own device: empty, then set once and never changed or freed. */
 static _Atomic(const struct vmk_kvm_facts *) process_facts;
 
+/* What these errnos of KVM tell is no failure of KVM. */
+static enum vmkit_error_kind
+kind_of(int err)
+{
+    switch (err) {
+    case EEXIST:
+        return VMKIT_ERROR_EXISTS;
+    case ENOENT:
+        return VMKIT_ERROR_NOT_FOUND;
+    case ENOSPC:
+    case EMFILE:
+    case ENFILE:
+        return VMKIT_ERROR_LIMIT;
+    case EBUSY:
+        return VMKIT_ERROR_BUSY;
+    default:
+        return VMKIT_ERROR_KVM_FAILED;
+    }
+}
+
 int
 vmk_kvm_fail(vmkit_error **ret_error, int result, const char *call)
 {
     if (result == -ENOMEM)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "%s: the kernel has no memory left", call);
-    return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED, "%s", call);
+    return vmk_error_set_errno(ret_error, -result, kind_of(-result), "%s", call);
 }
 
 static void

@@ -5,6 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* KVM keeps a vCPU's number taken when the vCPU itself is gone. */
+static int
+fail_create(uint32_t id, int result, vmkit_error **ret_error)
+{
+    if (result == -EEXIST)
+        return vmk_error_set(ret_error, EEXIST, VMKIT_ERROR_EXISTS,
+                             "vCPU %u was made before: a VM uses each number once", id);
+    return vmk_kvm_fail(ret_error, result, "KVM_CREATE_VCPU");
+}
+
 int
 vmk_kvm_vcpu_new(struct vmk_kvm_vm *vm, uint32_t id, struct vmk_kvm_vcpu **ret_vcpu,
                  vmkit_error **ret_error)
@@ -18,7 +28,7 @@ vmk_kvm_vcpu_new(struct vmk_kvm_vm *vm, uint32_t id, struct vmk_kvm_vcpu **ret_v
     vcpu->id = id;
     vcpu->fd = vmk_kvm_vm_ioctl(vm, KVM_CREATE_VCPU, id);
     if (vcpu->fd < 0) {
-        int result = vmk_kvm_fail(ret_error, vcpu->fd, "KVM_CREATE_VCPU");
+        int result = fail_create(id, vcpu->fd, ret_error);
         free(vcpu);
         return result;
     }

@@ -401,7 +401,7 @@ START_TEST(an_ioeventfd_is_signalled_without_an_exit)
     ASSERT_OK(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x20, 2, VMKIT_IOEVENTFD_MATCH, 7,
                                      match, &error));
     ASSERT_FAILS(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, match, &error),
-                 EEXIST, VMKIT_ERROR_KVM_FAILED, "KVM_IOEVENTFD");
+                 EEXIST, VMKIT_ERROR_EXISTS, "KVM_IOEVENTFD");
     guest_halt(&guest);
     ck_assert_int_eq(read(bell, &count, sizeof count), sizeof count);
     ck_assert_uint_eq(count, 2);
@@ -410,7 +410,7 @@ START_TEST(an_ioeventfd_is_signalled_without_an_exit)
 
     ASSERT_OK(vmkit_vm_remove_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, bell, &error));
     ASSERT_FAILS(vmkit_vm_remove_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, bell, &error),
-                 ENOENT, VMKIT_ERROR_KVM_FAILED, "KVM_IOEVENTFD");
+                 ENOENT, VMKIT_ERROR_NOT_FOUND, "KVM_IOEVENTFD");
     ASSERT_OK(vmkit_vcpu_set_x86_real_mode(guest.vcpu, GUEST_CODE, GUEST_STACK, &error));
     guest_run(&guest, VMKIT_EXIT_PIO);
     ck_assert_uint_eq(guest.exit.address, 0x13);

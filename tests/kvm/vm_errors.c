@@ -108,8 +108,12 @@ END_TEST
 START_TEST(a_vcpu_number_is_used_once_and_has_a_limit)
 {
     vmkit_vcpu *vcpu = NULL;
-    ASSERT_FAILS(vmkit_vcpu_new(guest.vm, 0, &vcpu, &error), EEXIST, VMKIT_ERROR_KVM_FAILED,
-                 "KVM_CREATE_VCPU");
+    ASSERT_FAILS(vmkit_vcpu_new(guest.vm, 0, &vcpu, &error), EEXIST, VMKIT_ERROR_EXISTS,
+                 "vCPU 0 was made before");
+    ASSERT_OK(vmkit_vcpu_new(guest.vm, 1, &vcpu, &error));
+    vmkit_vcpu_unref(vcpu);
+    ASSERT_FAILS(vmkit_vcpu_new(guest.vm, 1, &vcpu, &error), EEXIST, VMKIT_ERROR_EXISTS,
+                 "vCPU 1 was made before: a VM uses each number once");
     ASSERT_FAILS(vmkit_vcpu_new(guest.vm, UINT32_MAX, &vcpu, &error), ERANGE, VMKIT_ERROR_LIMIT,
                  "vCPU 4294967295 is beyond the last number");
     ASSERT_INVALID(vmkit_vcpu_new(NULL, 1, &vcpu, &error), "vm is NULL");
@@ -294,8 +298,7 @@ START_TEST(routes_and_messages_work_with_a_split_controller)
     route.msi_data = 0x31;
     ASSERT_OK(vmkit_vm_set_routes(vm, &route, 1, &error));
     ASSERT_OK(vmkit_vm_add_irqfd(vm, fd, 1, -1, &error));
-    ASSERT_FAILS(vmkit_vm_add_irqfd(vm, fd, 1, -1, &error), EBUSY, VMKIT_ERROR_KVM_FAILED,
-                 "KVM_IRQFD");
+    ASSERT_FAILS(vmkit_vm_add_irqfd(vm, fd, 1, -1, &error), EBUSY, VMKIT_ERROR_BUSY, "KVM_IRQFD");
     ASSERT_OK(vmkit_vm_remove_irqfd(vm, fd, 1, &error));
     ASSERT_INVALID(vmkit_vm_add_irqfd(vm, -1, 1, -1, &error), "descriptor -1 is not open");
     ASSERT_FAILS(vmkit_vm_set_irq_line(vm, 1, 1, &error), ENOTSUP, VMKIT_ERROR_WRONG_STATE,
