@@ -15,16 +15,6 @@
                                  #name);                                                        \
     } while (0)
 
-/* Return -EINVAL when a record is NULL or smaller than the first release had it. */
-#define VMK_API_CHECK_RECORD(name)                                                      \
-    do {                                                                                \
-        VMK_API_CHECK_POINTER(name);                                                    \
-        if ((name)->size < sizeof *(name))                                              \
-            return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,       \
-                                 "%s->size is %u, %zu are needed", #name, (name)->size, \
-                                 sizeof *(name));                                       \
-    } while (0)
-
 /* Return -EINVAL for flags outside of `known`. */
 #define VMK_API_CHECK_FLAGS(flags, known)                                             \
     do {                                                                              \

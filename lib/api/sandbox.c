@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/sandbox.h"
 
-#include "api/check.h"
 #include "api/export.h"
 #include "api/record.h"
 #include "sandbox/syscall.h"
@@ -36,11 +35,9 @@ vmkit_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
                   vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(sandbox);
-    VMK_API_CHECK_POINTER(outcome);
+    VMK_API_CHECK_RECORD(outcome, instruction_pointer);
     struct vmkit_sandbox_outcome full = {.size = sizeof full};
-    int r = vmk_record_check(outcome->size, "outcome", ret_error);
-    if (r == 0)
-        r = vmk_sandbox_run(sandbox, &full, ret_error);
+    int r = vmk_sandbox_run(sandbox, &full, ret_error);
     if (r == 0)
         vmk_record_store(outcome, outcome->size, &full, sizeof full);
     return r;
@@ -73,10 +70,8 @@ vmkit_sandbox_get_stats(vmkit_sandbox *sandbox, struct vmkit_sandbox_stats *stat
                         vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(sandbox);
-    VMK_API_CHECK_POINTER(stats);
-    int r = vmk_record_check(stats->size, "stats", ret_error);
-    if (r == 0)
-        r = vmk_sandbox_lock(sandbox, ret_error);
+    VMK_API_CHECK_RECORD(stats, output_bytes);
+    int r = vmk_sandbox_lock(sandbox, ret_error);
     if (r < 0)
         return r;
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/check.h"
 #include "api/export.h"
 #include "api/record.h"
 #include "vm/vcpu.h"
@@ -40,7 +39,7 @@ VMKIT_EXPORT int
 vmkit_vcpu_run(vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(exit);
+    VMK_API_CHECK_RECORD(exit, data);
     struct vmkit_exit full;
     int result = vmk_vcpu_run(vcpu, &full, ret_error);
     if (result >= 0)

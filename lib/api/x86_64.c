@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The x86-64 state of a vCPU. aarch64.c has the same functions, all of which say no. */
-#include "api/check.h"
 #include "api/export.h"
+#include "api/record.h"
 #include "kvm/x86_64.h"
 #include "vm/vcpu.h"
 #include "vm/x86_64.h"
@@ -23,8 +23,12 @@ VMKIT_EXPORT int
 vmkit_vcpu_get_x86_regs(vmkit_vcpu *vcpu, struct vmkit_x86_regs *regs, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(regs);
-    return vmk_vcpu_get_x86_regs(vcpu, regs, ret_error);
+    VMK_API_CHECK_RECORD(regs, rflags);
+    struct vmkit_x86_regs full = {.size = sizeof full};
+    int result = vmk_vcpu_get_x86_regs(vcpu, &full, ret_error);
+    if (result == 0)
+        vmk_record_store(regs, regs->size, &full, sizeof full);
+    return result;
 }
 
 VMKIT_EXPORT int
@@ -32,20 +36,25 @@ vmkit_vcpu_set_x86_regs(vmkit_vcpu *vcpu, const struct vmkit_x86_regs *regs,
                         vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(regs);
-    return vmk_vcpu_set_x86_regs(vcpu, regs, ret_error);
+    VMK_API_CHECK_RECORD(regs, rflags);
+    struct vmkit_x86_regs full;
+    vmk_record_load(&full, sizeof full, regs, regs->size);
+    return vmk_vcpu_set_x86_regs(vcpu, &full, ret_error);
 }
 
 VMKIT_EXPORT int
 vmkit_vcpu_get_x86_sregs(vmkit_vcpu *vcpu, struct vmkit_x86_sregs *sregs, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(sregs);
+    VMK_API_CHECK_RECORD(sregs, interrupt_bitmap);
+    struct vmkit_x86_sregs full = {.size = sizeof full};
     int result = vmk_vcpu_lock(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_get_sregs(vmk_vcpu_get_kvm(vcpu), sregs, ret_error);
+    result = vmk_kvm_x86_get_sregs(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
+    if (result == 0)
+        vmk_record_store(sregs, sregs->size, &full, sizeof full);
     return result;
 }
 
@@ -54,11 +63,13 @@ vmkit_vcpu_set_x86_sregs(vmkit_vcpu *vcpu, const struct vmkit_x86_sregs *sregs,
                          vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(sregs);
+    VMK_API_CHECK_RECORD(sregs, interrupt_bitmap);
+    struct vmkit_x86_sregs full;
+    vmk_record_load(&full, sizeof full, sregs, sregs->size);
     int result = vmk_vcpu_lock_to_set(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_set_sregs(vmk_vcpu_get_kvm(vcpu), sregs, ret_error);
+    result = vmk_kvm_x86_set_sregs(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
     return result;
 }
@@ -67,12 +78,15 @@ VMKIT_EXPORT int
 vmkit_vcpu_get_x86_fpu(vmkit_vcpu *vcpu, struct vmkit_x86_fpu *fpu, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(fpu);
+    VMK_API_CHECK_RECORD(fpu, reserved3);
+    struct vmkit_x86_fpu full = {.size = sizeof full};
     int result = vmk_vcpu_lock(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_get_fpu(vmk_vcpu_get_kvm(vcpu), fpu, ret_error);
+    result = vmk_kvm_x86_get_fpu(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
+    if (result == 0)
+        vmk_record_store(fpu, fpu->size, &full, sizeof full);
     return result;
 }
 
@@ -80,11 +94,13 @@ VMKIT_EXPORT int
 vmkit_vcpu_set_x86_fpu(vmkit_vcpu *vcpu, const struct vmkit_x86_fpu *fpu, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(fpu);
+    VMK_API_CHECK_RECORD(fpu, reserved3);
+    struct vmkit_x86_fpu full;
+    vmk_record_load(&full, sizeof full, fpu, fpu->size);
     int result = vmk_vcpu_lock_to_set(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_set_fpu(vmk_vcpu_get_kvm(vcpu), fpu, ret_error);
+    result = vmk_kvm_x86_set_fpu(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
     return result;
 }
@@ -94,14 +110,17 @@ vmkit_vcpu_get_x86_debug_regs(vmkit_vcpu *vcpu, struct vmkit_x86_debug_regs *deb
                               vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(debug_regs);
+    VMK_API_CHECK_RECORD(debug_regs, dr7);
+    struct vmkit_x86_debug_regs full = {.size = sizeof full};
     int result = check_capability(vcpu, VMKIT_CAPABILITY_DEBUG_REGISTERS, ret_error);
     if (result == 0)
         result = vmk_vcpu_lock(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_get_debug_regs(vmk_vcpu_get_kvm(vcpu), debug_regs, ret_error);
+    result = vmk_kvm_x86_get_debug_regs(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
+    if (result == 0)
+        vmk_record_store(debug_regs, debug_regs->size, &full, sizeof full);
     return result;
 }
 
@@ -110,13 +129,15 @@ vmkit_vcpu_set_x86_debug_regs(vmkit_vcpu *vcpu, const struct vmkit_x86_debug_reg
                               vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(debug_regs);
+    VMK_API_CHECK_RECORD(debug_regs, dr7);
+    struct vmkit_x86_debug_regs full;
+    vmk_record_load(&full, sizeof full, debug_regs, debug_regs->size);
     int result = check_capability(vcpu, VMKIT_CAPABILITY_DEBUG_REGISTERS, ret_error);
     if (result == 0)
         result = vmk_vcpu_lock_to_set(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_set_debug_regs(vmk_vcpu_get_kvm(vcpu), debug_regs, ret_error);
+    result = vmk_kvm_x86_set_debug_regs(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
     return result;
 }
@@ -126,14 +147,17 @@ vmkit_vcpu_get_x86_events(vmkit_vcpu *vcpu, struct vmkit_x86_events *events,
                           vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(events);
+    VMK_API_CHECK_RECORD(events, sipi_vector);
+    struct vmkit_x86_events full = {.size = sizeof full};
     int result = check_capability(vcpu, VMKIT_CAPABILITY_VCPU_EVENTS, ret_error);
     if (result == 0)
         result = vmk_vcpu_lock(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_get_events(vmk_vcpu_get_kvm(vcpu), events, ret_error);
+    result = vmk_kvm_x86_get_events(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
+    if (result == 0)
+        vmk_record_store(events, events->size, &full, sizeof full);
     return result;
 }
 
@@ -142,13 +166,15 @@ vmkit_vcpu_set_x86_events(vmkit_vcpu *vcpu, const struct vmkit_x86_events *event
                           vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vcpu);
-    VMK_API_CHECK_RECORD(events);
+    VMK_API_CHECK_RECORD(events, sipi_vector);
+    struct vmkit_x86_events full;
+    vmk_record_load(&full, sizeof full, events, events->size);
     int result = check_capability(vcpu, VMKIT_CAPABILITY_VCPU_EVENTS, ret_error);
     if (result == 0)
         result = vmk_vcpu_lock_to_set(vcpu, ret_error);
     if (result < 0)
         return result;
-    result = vmk_kvm_x86_set_events(vmk_vcpu_get_kvm(vcpu), events, ret_error);
+    result = vmk_kvm_x86_set_events(vmk_vcpu_get_kvm(vcpu), &full, ret_error);
     vmk_vcpu_unlock(vcpu);
     return result;
 }

@@ -146,6 +146,41 @@ START_TEST(a_run_needs_its_record)
 }
 END_TEST
 
+/* What a caller of release 0.1 sets, whatever the records have grown to since. */
+START_TEST(records_of_the_first_release_are_taken)
+{
+    union {
+        uint32_t size;
+        struct vmkit_exit exit;
+        struct vmkit_x86_regs regs;
+        struct vmkit_x86_sregs sregs;
+        struct vmkit_x86_fpu fpu;
+        struct vmkit_x86_debug_regs debug;
+        struct vmkit_x86_events events;
+    } record;
+#define CHECK_FIRST_SIZE(first_size, call)            \
+    do {                                              \
+        memset(&record, 0, sizeof record);            \
+        record.size = (first_size)-1;                 \
+        ASSERT_INVALID(call, "set it to sizeof");     \
+        record.size = (first_size);                   \
+        ASSERT_OK(call);                              \
+        ck_assert_uint_eq(record.size, (first_size)); \
+    } while (0)
+    CHECK_FIRST_SIZE(200, vmkit_vcpu_run(guest.vcpu, &record.exit, &error));
+    CHECK_FIRST_SIZE(152, vmkit_vcpu_get_x86_regs(guest.vcpu, &record.regs, &error));
+    ASSERT_OK(vmkit_vcpu_set_x86_regs(guest.vcpu, &record.regs, &error));
+    CHECK_FIRST_SIZE(320, vmkit_vcpu_get_x86_sregs(guest.vcpu, &record.sregs, &error));
+    ASSERT_OK(vmkit_vcpu_set_x86_sregs(guest.vcpu, &record.sregs, &error));
+    CHECK_FIRST_SIZE(424, vmkit_vcpu_get_x86_fpu(guest.vcpu, &record.fpu, &error));
+    ASSERT_OK(vmkit_vcpu_set_x86_fpu(guest.vcpu, &record.fpu, &error));
+    CHECK_FIRST_SIZE(56, vmkit_vcpu_get_x86_debug_regs(guest.vcpu, &record.debug, &error));
+    ASSERT_OK(vmkit_vcpu_set_x86_debug_regs(guest.vcpu, &record.debug, &error));
+    CHECK_FIRST_SIZE(32, vmkit_vcpu_get_x86_events(guest.vcpu, &record.events, &error));
+    ASSERT_OK(vmkit_vcpu_set_x86_events(guest.vcpu, &record.events, &error));
+}
+END_TEST
+
 START_TEST(registers_need_records_and_sane_values)
 {
     struct vmkit_x86_regs regs = {.size = 4};
@@ -340,6 +375,7 @@ make_suite(void)
     tcase_add_test(tcase, a_region_that_was_removed_can_be_added_again_and_again);
     tcase_add_test(tcase, a_vcpu_number_is_used_once_and_has_a_limit);
     tcase_add_test(tcase, a_run_needs_its_record);
+    tcase_add_test(tcase, records_of_the_first_release_are_taken);
     tcase_add_test(tcase, registers_need_records_and_sane_values);
     tcase_add_test(tcase, state_that_is_set_is_read_back);
     tcase_add_test(tcase, doorbells_and_interrupts_need_what_they_need);
