@@ -161,6 +161,33 @@ table_reserve(struct tmp_inode *folder)
     return 0;
 }
 
+/* What a name in `folder` means to the inode that it leads to. */
+static void
+attach(struct tmp_inode *folder, struct tmp_inode *inode)
+{
+    inode->references++;
+    inode->links++;
+    if (inode->type == S_IFDIR) {
+        inode->parent = folder;
+        inode->removed = false;
+        folder->links++;
+    }
+}
+
+/* The name is gone, and the inode with it if that was the last of it. */
+static void
+detach(struct tmp_inode *folder, struct tmp_inode *inode)
+{
+    inode->links--;
+    if (inode->type == S_IFDIR) {
+        inode->parent = NULL;
+        inode->removed = true;
+        folder->links--;
+    }
+    vmk_tmp_touch(inode, false);
+    vmk_tmp_inode_unref(inode);
+}
+
 int
 vmk_tmp_add(struct tmp_inode *folder, const char *name, struct tmp_inode *inode)
 {
@@ -187,13 +214,7 @@ vmk_tmp_add(struct tmp_inode *folder, const char *name, struct tmp_inode *inode)
     entry->hash = hash_name(name);
     table_insert(folder, entry);
     folder->name_count++;
-    inode->references++;
-    inode->links++;
-    if (inode->type == S_IFDIR) {
-        inode->parent = folder;
-        inode->removed = false;
-        folder->links++;
-    }
+    attach(folder, inode);
     vmk_tmp_touch(folder, true);
     return 0;
 }
@@ -214,15 +235,23 @@ vmk_tmp_remove(struct tmp_inode *folder, struct tmp_entry *entry)
     vmk_memory_account_uncharge(folder->fs->account, entry_charge(entry->name));
     free(entry);
 
-    inode->links--;
-    if (inode->type == S_IFDIR) {
-        inode->parent = NULL;
-        inode->removed = true;
-        folder->links--;
-    }
     vmk_tmp_touch(folder, true);
-    vmk_tmp_touch(inode, false);
+    detach(folder, inode);
+}
+
+void
+vmk_tmp_move_over(struct tmp_inode *from, struct tmp_entry *entry, struct tmp_inode *to,
+                  struct tmp_entry *target)
+{
+    struct tmp_inode *inode = entry->inode;
+    struct tmp_inode *replaced = target->inode;
+    inode->references++;
+    vmk_tmp_remove(from, entry);
+    target->inode = inode;
+    attach(to, inode);
     vmk_tmp_inode_unref(inode);
+    vmk_tmp_touch(to, true);
+    detach(to, replaced);
 }
 
 int

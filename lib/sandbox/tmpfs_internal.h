@@ -96,6 +96,12 @@ vmk_tmp_add(struct tmp_inode *folder, const char *name, struct tmp_inode *inode)
 void
 vmk_tmp_remove(struct tmp_inode *folder, struct tmp_entry *entry);
 
+/* Give the name `target` to what `entry` leads to, in place of what it led to, and remove `entry`.
+ * It needs no memory. */
+void
+vmk_tmp_move_over(struct tmp_inode *from, struct tmp_entry *entry, struct tmp_inode *to,
+                  struct tmp_entry *target);
+
 void
 vmk_tmp_touch(struct tmp_inode *inode, bool modified);
 

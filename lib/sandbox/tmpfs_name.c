@@ -214,14 +214,11 @@ vmk_tmp_rename(struct vmk_files *files, struct vmk_node *old_node, const char *o
         if (new_entry->inode == inode)
             return 0;
         result = check_removal(new_entry, inode->type == S_IFDIR);
-        if (result < 0)
-            return result;
+        if (result == 0)
+            vmk_tmp_move_over(from, old_entry, to, new_entry);
+        return result;
     }
 
-    /* What the replaced name gives back is room for the new one. */
-    inode->references++;
-    if (new_entry != NULL)
-        vmk_tmp_remove(to, new_entry);
     result = vmk_tmp_add(to, new_name, inode);
     if (result == 0) {
         vmk_tmp_remove(from, old_entry);
@@ -230,7 +227,6 @@ vmk_tmp_rename(struct vmk_files *files, struct vmk_node *old_node, const char *o
             inode->removed = false;
         }
     }
-    vmk_tmp_inode_unref(inode);
     return result;
 }
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A host whose memory runs out: one allocation after the other fails, from the configuration of a
- * sandbox to its end. The linker leads the library's calls of the allocator here (--wrap).
- */
+/* One allocation after the other fails, from the configuration of a sandbox to its end. */
+#include "allocator.h"
 #include "harness.h"
 #include "sandbox_guest.h"
 
@@ -13,60 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-void *
-__real_malloc(size_t size);
-void *
-__real_calloc(size_t count, size_t size);
-void *
-__real_realloc(void *memory, size_t size);
-char *
-__real_strdup(const char *text);
-void *
-__wrap_malloc(size_t size);
-void *
-__wrap_calloc(size_t count, size_t size);
-void *
-__wrap_realloc(void *memory, size_t size);
-char *
-__wrap_strdup(const char *text);
-
-static unsigned allocations;
-static unsigned failing; /* the number of the one that fails, from 1 on; 0: none */
-
-static bool
-fails(void)
-{
-    allocations++;
-    if (allocations != failing)
-        return false;
-    errno = ENOMEM;
-    return true;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *
-__wrap_realloc(void *memory, size_t size)
-{
-    return fails() ? NULL : __real_realloc(memory, size);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
 
 /* All calls up to the first that fails. */
 static int
@@ -112,11 +56,10 @@ go_without(unsigned number)
     vmkit_sandbox_config *config = NULL;
     vmkit_sandbox *sandbox = NULL;
     vmkit_error *error = NULL;
-    allocations = 0;
-    failing = number;
+    allocator_fail(number);
     int result = go(&config, &sandbox, &error);
-    bool reached = allocations >= number;
-    failing = 0;
+    bool reached = allocator_count() >= number;
+    allocator_fail(0);
 
     ck_assert_msg(result == 0 || result == -ENOMEM || result == -E2BIG, "allocation %u: %d, %s",
                   number, result, vmkit_error_get_message(error));
