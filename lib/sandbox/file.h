@@ -50,7 +50,7 @@ struct vmk_file_ops {
     int (*truncate)(struct vmk_process *process, struct vmk_file *file, uint64_t size);
     int (*allocate)(struct vmk_process *process, struct vmk_file *file, int mode, uint64_t offset,
                     uint64_t size);
-    int (*sync)(struct vmk_file *file, bool data_only);
+    int (*sync)(struct vmk_process *process, struct vmk_file *file, bool data_only);
 
     /* A request that sys_ioctl.c does not serve for every file; `argument` is the guest's. NULL:
      * ENOTTY. */

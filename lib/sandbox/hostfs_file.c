@@ -81,14 +81,14 @@ host_allocate(struct vmk_process *process, struct vmk_file *file, int mode, uint
 {
     struct vmk_host_guard guard;
     vmk_host_guard_enter(&guard);
-    int result = fallocate(fd_of(file), mode, (off_t)offset, (off_t)size) < 0 ? -errno : 0;
+    int result = vmk_hostio_allocate(process, fd_of(file), mode, offset, size);
     return (int)vmk_host_guard_leave(&guard, process, result);
 }
 
 static int
-host_sync(struct vmk_file *file, bool data_only)
+host_sync(struct vmk_process *process, struct vmk_file *file, bool data_only)
 {
-    return (data_only ? fdatasync(fd_of(file)) : fsync(fd_of(file))) < 0 ? -errno : 0;
+    return vmk_hostio_sync(process, fd_of(file), data_only);
 }
 
 static const struct vmk_file_ops host_file_ops = {

@@ -68,4 +68,15 @@ ssize_t
 vmk_hostio_write(struct vmk_process *process, struct vmk_hostio *io, const struct iovec *iov,
                  int count);
 
+/* fallocate(2) of [offset, offset + size), which ends below INT64_MAX, with looks at what ends the
+ * process in between: -EINTR then. A call that fails may have allocated a part, but leaves the size
+ * of the file. */
+int
+vmk_hostio_allocate(struct vmk_process *process, int fd, int mode, uint64_t offset, uint64_t size);
+
+/* fsync(2) or fdatasync(2). The file's pages are written with looks at what ends the process in
+ * between: -EINTR then. What the file system does beside them cannot be left. */
+int
+vmk_hostio_sync(struct vmk_process *process, int fd, bool data_only);
+
 #endif

@@ -120,10 +120,9 @@ fd_truncate(struct vmk_process *process, struct vmk_file *file, uint64_t size)
 }
 
 static int
-fd_sync(struct vmk_file *file, bool data_only)
+fd_sync(struct vmk_process *process, struct vmk_file *file, bool data_only)
 {
-    int fd = ((struct fd_stream *)file)->host->fd;
-    return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+    return vmk_hostio_sync(process, ((struct fd_stream *)file)->host->fd, data_only);
 }
 
 /* Reading a terminal's settings is harmless; changing them would outlive the guest. */

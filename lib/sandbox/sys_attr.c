@@ -176,7 +176,7 @@ sync_file(struct vmk_process *process, uint64_t fd, bool data_only)
     struct vmk_file *file = vmk_files_get(process->files, fd);
     if (file == NULL)
         return -EBADF;
-    return file->ops->sync == NULL ? -EINVAL : file->ops->sync(file, data_only);
+    return file->ops->sync == NULL ? -EINVAL : file->ops->sync(process, file, data_only);
 }
 
 int64_t

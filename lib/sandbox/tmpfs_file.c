@@ -198,7 +198,7 @@ tmp_allocate(struct vmk_process *process, struct vmk_file *file, int mode, uint6
 }
 
 static int
-tmp_sync(struct vmk_file *file, bool data_only)
+tmp_sync(struct vmk_process *process, struct vmk_file *file, bool data_only)
 {
     return 0;
 }
