@@ -43,7 +43,7 @@ enum vmkit_folder_flags {
     VMKIT_FOLDER_WRITABLE = 1
 };
 
-/** How a run ended. */
+/** How a run ended, or why it came back. */
 enum vmkit_outcome_kind {
     /** The program called exit; `exit_status` holds the status. */
     VMKIT_OUTCOME_EXITED = 1,
@@ -52,7 +52,9 @@ enum vmkit_outcome_kind {
     /** It reached a limit; `limit` holds which. */
     VMKIT_OUTCOME_LIMIT = 3,
     /** vmkit_sandbox_kill() ended it. */
-    VMKIT_OUTCOME_KILLED = 4
+    VMKIT_OUTCOME_KILLED = 4,
+    /** It has not ended: it called vmkit_guest_ready() (vmkit/guest.h) and stands there. */
+    VMKIT_OUTCOME_READY = 5
 };
 
 /** Limits of a sandbox. A limit of open files never ends a run: the guest gets EMFILE. */
@@ -64,7 +66,7 @@ enum vmkit_limit {
     VMKIT_LIMIT_OUTPUT = 5
 };
 
-/** How a run ended. Set `size` before the call; fields are only ever appended. */
+/** How a run came back. Set `size` before the call; fields are only ever appended. */
 struct vmkit_sandbox_outcome {
     /** sizeof(struct vmkit_sandbox_outcome) of the caller. */
     uint32_t size;
@@ -80,7 +82,7 @@ struct vmkit_sandbox_outcome {
     uint32_t limit;
     /** Address that the faulting access named; 0 without a fault. */
     uint64_t fault_address;
-    /** Guest instruction pointer when the run ended. */
+    /** Guest instruction pointer when the run came back. */
     uint64_t instruction_pointer;
 };
 
@@ -394,7 +396,8 @@ vmkit_sandbox_config_set_memory_limit(vmkit_sandbox_config *config, uint64_t byt
 /**
  * @brief Limit the CPU time of a run.
  * @param config The configuration.
- * @param nanoseconds CPU time of the running thread, guest and library together, not zero.
+ * @param nanoseconds CPU time of the running thread, guest and library together, not zero. It
+ *        counts anew from the start of each vmkit_sandbox_run().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for zero.
  * @since 0.1
@@ -406,7 +409,7 @@ vmkit_sandbox_config_set_cpu_time_limit(vmkit_sandbox_config *config, uint64_t n
 /**
  * @brief Limit the wall time of a run, sleeping included.
  * @param config The configuration.
- * @param nanoseconds Time by CLOCK_MONOTONIC from the start of vmkit_sandbox_run(), not zero.
+ * @param nanoseconds Time by CLOCK_MONOTONIC from the start of each vmkit_sandbox_run(), not zero.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for zero.
  * @since 0.1
@@ -481,14 +484,14 @@ void
 vmkit_sandbox_unref(vmkit_sandbox *sandbox);
 
 /**
- * @brief Run the program on the calling thread until it ends.
- * @param sandbox The sandbox.
- * @param outcome Receives how it ended; `size` must be set. Not NULL.
+ * @brief Run the program on the calling thread until it ends or declares itself ready.
+ * @param sandbox The sandbox. One that is ready goes on behind vmkit_guest_ready().
+ * @param outcome Receives why it came back; `size` must be set. Not NULL.
  * @param ret_error Receives the error, or NULL.
- * @return 0 when the program ended in whichever way; -EINVAL; -EBUSY when another thread runs it;
- *         -ENOTSUP when it has ended before; -EAGAIN when the host has no place left for the
- *         signals that stop a guest, of a kill or of a limit of time (RLIMIT_SIGPENDING); -EIO when
- *         KVM failed; -ENOMEM.
+ * @return 0 when the program ended in whichever way, or is ready; -EINVAL; -EBUSY when another
+ *         thread, or this one, runs it; -ENOTSUP when it has ended before; -EAGAIN when the host
+ * has no place left for the signals that stop a guest, of a kill or of a limit of time
+ * (RLIMIT_SIGPENDING); -EIO when KVM failed; -ENOMEM.
  *
  * While it runs, one real-time signal (vmkit_host_get_kick_signal()) is blocked in the calling
  * thread; the thread's signal mask is as it was when the call returns. No other thread is touched.

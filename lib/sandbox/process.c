@@ -74,19 +74,38 @@ vmk_process_end_limit(struct vmk_process *process, enum vmkit_limit limit)
     end(process, &(struct vmk_ending){.kind = VMKIT_OUTCOME_LIMIT, .limit = limit});
 }
 
-int
-vmk_process_begin(struct vmk_process *process)
+static uint64_t
+nearest(uint64_t a, uint64_t b)
 {
+    return a < b ? a : b;
+}
+
+/* When a run that begins `now` has to be over. Zero is no limit. */
+static uint64_t
+deadline(uint64_t now, uint64_t limit, uint64_t own_limit)
+{
+    /* One less is the largest for what is none. */
+    uint64_t length = nearest(limit - 1, own_limit - 1), end;
+    if (length == UINT64_MAX || __builtin_add_overflow(now, length + 1, &end))
+        return UINT64_MAX;
+    return end;
+}
+
+int
+vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *limits)
+{
+    static const struct vmk_time_limits none;
+    const struct vmk_time_limits *own = limits != NULL ? limits : &none;
     process->thread_cpu_base_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     process->running = true;
-    if (process->limits.wall_time_ns != 0 &&
-        __builtin_add_overflow(vmk_process_now_ns(), process->limits.wall_time_ns,
-                               &process->wall_deadline_ns))
-        process->wall_deadline_ns = UINT64_MAX;
+    process->wall_deadline_ns =
+        deadline(vmk_process_now_ns(), process->limits.wall_time_ns, own->wall_ns);
+    process->cpu_deadline_ns =
+        deadline(process->cpu_before_ns, process->limits.cpu_time_ns, own->cpu_ns);
     vmk_process_arm_timers(process);
     /* A limit that no timer holds would be none for a program that spins. */
     if ((process->wall_deadline_ns != UINT64_MAX && !process->real_timer_made) ||
-        (process->limits.cpu_time_ns != 0 && !process->cpu_timer_made))
+        (process->cpu_deadline_ns != UINT64_MAX && !process->cpu_timer_made))
         return -EAGAIN;
     return 0;
 }
@@ -123,12 +142,6 @@ arm(clockid_t clock, timer_t *timer, bool *made, uint64_t when_ns)
     timer_settime(*timer, TIMER_ABSTIME, &setting, NULL);
 }
 
-static uint64_t
-nearest(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 void
 vmk_process_arm_timers(struct vmk_process *process)
 {
@@ -137,8 +150,7 @@ vmk_process_arm_timers(struct vmk_process *process)
     arm(CLOCK_MONOTONIC, &process->real_timer, &process->real_timer_made,
         nearest(process->wall_deadline_ns, vmk_signals_next_real_ns(process->signals)));
 
-    uint64_t limit = process->limits.cpu_time_ns == 0 ? UINT64_MAX : process->limits.cpu_time_ns;
-    uint64_t cpu = nearest(limit, vmk_signals_next_cpu_ns(process->signals));
+    uint64_t cpu = nearest(process->cpu_deadline_ns, vmk_signals_next_cpu_ns(process->signals));
     if (cpu != UINT64_MAX) {
         cpu = cpu > process->cpu_before_ns ? cpu - process->cpu_before_ns : 0;
         if (__builtin_add_overflow(cpu, process->thread_cpu_base_ns, &cpu))
@@ -155,8 +167,8 @@ vmk_process_must_stop(struct vmk_process *process)
     if (process->wall_deadline_ns != UINT64_MAX &&
         vmk_process_now_ns() >= process->wall_deadline_ns)
         vmk_process_end_limit(process, VMKIT_LIMIT_WALL_TIME);
-    if (process->limits.cpu_time_ns != 0 &&
-        vmk_process_cpu_ns(process) >= process->limits.cpu_time_ns)
+    if (process->cpu_deadline_ns != UINT64_MAX &&
+        vmk_process_cpu_ns(process) >= process->cpu_deadline_ns)
         vmk_process_end_limit(process, VMKIT_LIMIT_CPU_TIME);
     return vmk_process_ended(process);
 }

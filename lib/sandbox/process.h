@@ -20,6 +20,7 @@
 /* Results of a system call that never reach the guest; Linux has the same (include/linux/errno.h).
  */
 #define VMK_ERESTARTSYS 512    /* Restart if the handler has SA_RESTART, else EINTR. */
+#define VMK_ERESTARTNOINTR 513 /* Restart in any case. */
 #define VMK_ERESTARTNOHAND 514 /* Restart if no handler ran, else EINTR. */
 
 struct vmk_files;
@@ -37,6 +38,18 @@ struct vmk_limits {
     uint64_t wall_time_ns; /* 0: none */
     uint32_t open_files;
     uint64_t output_bytes; /* UINT64_MAX: none */
+};
+
+/* Limits of one run, besides those of the sandbox. 0: none. */
+struct vmk_time_limits {
+    uint64_t cpu_ns;
+    uint64_t wall_ns;
+};
+
+/* Where the guest stands still without having ended, so that the embedder gets the thread back. */
+enum vmk_pause {
+    VMK_PAUSE_NONE,
+    VMK_PAUSE_READY, /* Behind vmkit_guest_ready(). */
 };
 
 /* Why the guest may not go on. Set once, by whoever finds out first; see vmk_process_end(). */
@@ -65,6 +78,7 @@ struct vmk_process {
     struct vmk_limits limits;
     const struct vmk_memory_account *memory; /* What the guest uses of its limit. */
     struct vmk_ending ending;
+    enum vmk_pause pause;
     uint32_t pid;
     uint32_t uid;
     uint32_t gid;
@@ -77,8 +91,10 @@ struct vmk_process {
     atomic_bool killed;
     int wake_fd;
 
-    /* Wall deadline in nanoseconds of CLOCK_MONOTONIC, UINT64_MAX without one. */
+    /* When the run has to be over, by CLOCK_MONOTONIC and by the CPU time of the process;
+     * UINT64_MAX: never. */
     uint64_t wall_deadline_ns;
+    uint64_t cpu_deadline_ns;
 
     uint64_t output_bytes;
 
@@ -148,9 +164,10 @@ uint64_t
 vmk_process_cpu_ns(const struct vmk_process *process);
 
 /* The run on the calling thread begins and ends: its CPU time counts, and its timers are there.
- * -EAGAIN when the host has no timer for a limit; the end is still due then. */
+ * `limits` are those of this run besides the sandbox's, or NULL. -EAGAIN when the host has no timer
+ * for a limit; the end is still due then. */
 int
-vmk_process_begin(struct vmk_process *process);
+vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *limits);
 
 void
 vmk_process_finish(struct vmk_process *process);

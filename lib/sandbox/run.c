@@ -6,6 +6,7 @@
 #include "sandbox/sandbox.h"
 
 #include "arch/usermode.h"
+#include "sandbox/guest_call.h"
 #include "sandbox/signals.h"
 #include "sandbox/syscall.h"
 #include "util/error.h"
@@ -28,7 +29,8 @@ struct loop {
 static bool
 is_restart(int64_t result)
 {
-    return result == -VMK_ERESTARTSYS || result == -VMK_ERESTARTNOHAND;
+    return result == -VMK_ERESTARTSYS || result == -VMK_ERESTARTNOHAND ||
+           result == -VMK_ERESTARTNOINTR;
 }
 
 static void
@@ -44,7 +46,7 @@ serve_syscall(struct loop *loop)
     int64_t result = -ENOSYS;
     if (call != NULL && call->serve != NULL)
         result = call->serve(process, args);
-    else
+    else if (call != NULL || !vmk_guest_call(process, number, args, &result))
         process->unknown_syscalls++;
 
     if (is_restart(result) || vmk_signals_pending(process))
@@ -164,9 +166,13 @@ vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
     struct vmk_usermode_fault fault;
     bool changed = true;
 
+    /* Where it stood still before, signals may have become due meanwhile. */
+    process->pause = VMK_PAUSE_NONE;
     vmk_process_check(process);
+    if (!vmk_process_ended(process) && vmk_signals_pending(process))
+        vmk_signals_deliver(process, false, NULL);
     for (;;) {
-        if (vmk_process_ended(process))
+        if (vmk_process_ended(process) || process->pause != VMK_PAUSE_NONE)
             return 0;
         if (changed)
             prepare(process);

@@ -55,7 +55,7 @@ set_process(struct vmk_process *process, const vmkit_sandbox_config *config)
     process->uid = config->uid;
     process->gid = config->gid;
     process->umask = 022;
-    process->wall_deadline_ns = UINT64_MAX;
+    process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
 
     const char *name = vmk_config_get_program_name(config), *slash = strrchr(name, '/');
     strncpy(process->name, slash != NULL ? slash + 1 : name, sizeof process->name - 1);
@@ -186,70 +186,100 @@ vmk_sandbox_unref(vmkit_sandbox *sandbox)
         sandbox_free(sandbox);
 }
 
-static int
-begin(vmkit_sandbox *sandbox, vmkit_error **ret_error)
+int
+vmk_sandbox_begin(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state,
+                  vmkit_error **ret_error)
 {
-    int r = 0;
     pthread_mutex_lock(&sandbox->lock);
-    if (sandbox->running)
-        r = vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running already");
-    else if (sandbox->ended)
-        r = vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
-                          "the sandbox's program has ended; make a new sandbox to run it again");
-    else
-        sandbox->running = true;
+    enum vmk_sandbox_state state = sandbox->state;
+    if (state == VMK_SANDBOX_NEW || state == VMK_SANDBOX_READY)
+        sandbox->state = VMK_SANDBOX_RUNNING;
     pthread_mutex_unlock(&sandbox->lock);
+
+    switch (state) {
+    case VMK_SANDBOX_NEW:
+    case VMK_SANDBOX_READY:
+        *ret_state = state;
+        return 0;
+    case VMK_SANDBOX_RUNNING:
+        return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running already");
+    case VMK_SANDBOX_ENDED:
+    case VMK_SANDBOX_FAILED:
+        break;
+    }
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                         state == VMK_SANDBOX_ENDED
+                             ? "the sandbox's program has ended; make a new sandbox to run it again"
+                             : "KVM failed under the sandbox before; make a new one");
+}
+
+void
+vmk_sandbox_finish(vmkit_sandbox *sandbox, enum vmk_sandbox_state state)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    sandbox->state = state;
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
+static int
+enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits, enum vmk_sandbox_state *state,
+      vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    if (vmk_process_begin(process, limits) < 0)
+        return vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
+                             "the host has no timer left that would hold the limits of time "
+                             "(RLIMIT_SIGPENDING)");
+    int r = vmk_sandbox_run_guest(sandbox, ret_error);
+    if (r < 0)
+        *state = VMK_SANDBOX_FAILED;
+    else
+        *state = vmk_process_ended(process) ? VMK_SANDBOX_ENDED : VMK_SANDBOX_READY;
     return r;
 }
 
-static void
-finish(vmkit_sandbox *sandbox)
+int
+vmk_sandbox_enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits,
+                  enum vmk_sandbox_state *state, vmkit_error **ret_error)
 {
-    pthread_mutex_lock(&sandbox->lock);
-    sandbox->running = false;
-    sandbox->ended = true;
-    pthread_mutex_unlock(&sandbox->lock);
+    struct vmk_process *process = &sandbox->process;
+    int r = vmk_vcpu_begin(sandbox->vcpu, ret_error);
+    if (r < 0)
+        return r;
+    uint64_t start = vmk_process_now_ns();
+    r = enter(sandbox, limits, state, ret_error);
+    vmk_process_finish(process);
+    process->wall_time_ns += vmk_process_now_ns() - start;
+    vmk_vcpu_end(sandbox->vcpu);
+    return r;
 }
 
-static void
-fill_outcome(const struct vmk_process *process, struct vmkit_sandbox_outcome *outcome)
+void
+vmk_sandbox_fill_outcome(const vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome)
 {
-    const struct vmk_ending *ending = &process->ending;
-    outcome->kind = ending->kind;
+    const struct vmk_ending *ending = &sandbox->process.ending;
+    outcome->kind = ending->kind != 0 ? ending->kind : VMKIT_OUTCOME_READY;
     outcome->exit_status = ending->exit_status;
     outcome->signal = ending->signal;
     outcome->signal_code = ending->signal_code;
     outcome->limit = ending->limit;
     outcome->fault_address = ending->fault_address;
-    outcome->instruction_pointer = vmk_usermode_get_pc(process->usermode);
+    outcome->instruction_pointer = vmk_usermode_get_pc(sandbox->process.usermode);
 }
 
 int
 vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
                 vmkit_error **ret_error)
 {
-    int r = begin(sandbox, ret_error);
+    enum vmk_sandbox_state state;
+    int r = vmk_sandbox_begin(sandbox, &state, ret_error);
     if (r < 0)
         return r;
-
-    struct vmk_process *process = &sandbox->process;
     vmk_sandbox_ref(sandbox);
-    r = vmk_vcpu_begin(sandbox->vcpu, ret_error);
-    if (r == 0) {
-        uint64_t start = vmk_process_now_ns();
-        if (vmk_process_begin(process) < 0)
-            r = vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
-                              "the host has no timer left that would hold the limits of time "
-                              "(RLIMIT_SIGPENDING)");
-        else
-            r = vmk_sandbox_run_guest(sandbox, ret_error);
-        vmk_process_finish(process);
-        process->wall_time_ns += vmk_process_now_ns() - start;
-        vmk_vcpu_end(sandbox->vcpu);
-    }
+    r = vmk_sandbox_enter(sandbox, NULL, &state, ret_error);
     if (r == 0)
-        fill_outcome(process, outcome);
-    finish(sandbox);
+        vmk_sandbox_fill_outcome(sandbox, outcome);
+    vmk_sandbox_finish(sandbox, state);
     vmk_sandbox_unref(sandbox);
     return r;
 }
@@ -266,7 +296,7 @@ int
 vmk_sandbox_lock(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
     pthread_mutex_lock(&sandbox->lock);
-    if (!sandbox->running)
+    if (sandbox->state != VMK_SANDBOX_RUNNING)
         return 0;
     pthread_mutex_unlock(&sandbox->lock);
     return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running");

@@ -19,11 +19,18 @@
 struct vmkit_vcpu;
 struct vmkit_vm;
 
+enum vmk_sandbox_state {
+    VMK_SANDBOX_NEW,     /* Loaded, and never run. */
+    VMK_SANDBOX_READY,   /* It stands still, and `process.pause` says where. */
+    VMK_SANDBOX_RUNNING, /* On whichever thread; also while a call or a request is prepared. */
+    VMK_SANDBOX_ENDED,   /* The program has ended, and `process.ending` says how. */
+    VMK_SANDBOX_FAILED,  /* KVM failed: what the vCPU's registers are, nobody knows. */
+};
+
 struct vmkit_sandbox {
     atomic_uint references;
-    pthread_mutex_t lock; /* `running` and `ended` */
-    bool running;
-    bool ended;
+    pthread_mutex_t lock; /* `state` */
+    enum vmk_sandbox_state state;
 
     struct vmk_process process;
     struct vmk_memory_account account;
@@ -49,6 +56,10 @@ int
 vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
                 vmkit_error **ret_error);
 
+/* How the guest stands after vmk_sandbox_enter(). Fills all of `outcome` but its size. */
+void
+vmk_sandbox_fill_outcome(const vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome);
+
 void
 vmk_sandbox_kill(vmkit_sandbox *sandbox);
 
@@ -70,7 +81,24 @@ vmk_sandbox_get_stats(const vmkit_sandbox *sandbox, struct vmkit_sandbox_stats *
 uint64_t
 vmk_sandbox_get_syscall_count(const vmkit_sandbox *sandbox, uint32_t number);
 
-/* run.c: run the guest until its process has ended. 0, or an error of the host. */
+/* Claim the sandbox for a run: its state becomes RUNNING. -EBUSY, or -ENOTSUP when it has ended or
+ * failed. `ret_state` receives the state before, for vmk_sandbox_finish(). */
+int
+vmk_sandbox_begin(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state,
+                  vmkit_error **ret_error);
+
+/* Give the claim back. */
+void
+vmk_sandbox_finish(vmkit_sandbox *sandbox, enum vmk_sandbox_state state);
+
+/* Let the guest of a claimed sandbox go on, on the calling thread, until it ends or stands still,
+ * within `limits` and those of its configuration. On success and on failure `*state` becomes the
+ * state that the sandbox is in from then on: unchanged when the guest could not be entered. */
+int
+vmk_sandbox_enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits,
+                  enum vmk_sandbox_state *state, vmkit_error **ret_error);
+
+/* run.c: run the guest until its process has ended or stands still. 0, or an error of the host. */
 int
 vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error);
 

@@ -86,7 +86,8 @@ vmk_signals_force_segv(struct vmk_process *process, int signal)
 static bool
 is_restart(int64_t result)
 {
-    return result == -VMK_ERESTARTSYS || result == -VMK_ERESTARTNOHAND;
+    return result == -VMK_ERESTARTSYS || result == -VMK_ERESTARTNOHAND ||
+           result == -VMK_ERESTARTNOINTR;
 }
 
 /* The result of the interrupted call, before a handler runs on top of it. */
@@ -95,7 +96,8 @@ settle_result(struct vmk_process *process, const struct vmk_guest_sigaction *act
               int64_t *result)
 {
     process->regs_replaced = true;
-    if (*result == -VMK_ERESTARTSYS && (action->flags & ACTION_RESTART) != 0) {
+    if (*result == -VMK_ERESTARTNOINTR ||
+        (*result == -VMK_ERESTARTSYS && (action->flags & ACTION_RESTART) != 0)) {
         vmk_sigframe_rewind(process->regs);
         return;
     }

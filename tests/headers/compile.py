@@ -38,7 +38,9 @@ def main(include, headers):
                 print(f"# {line}")
     with open(os.path.join(include, "vmkit", "vmkit.h"), encoding="utf-8") as file:
         text = file.read()
-    missing = [name for name in headers if name != "vmkit.h" and f"<vmkit/{name}>" not in text]
+    # guest.h is for programs inside of a sandbox.
+    missing = [name for name in headers
+               if name not in ("vmkit.h", "guest.h") and f"<vmkit/{name}>" not in text]
     failed += bool(missing)
     print(f"{'not ' if missing else ''}ok {number + 1} - vmkit.h includes all others")
     for name in missing:

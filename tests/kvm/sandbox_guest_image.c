@@ -14,4 +14,5 @@
 
 IMAGE(probe, GUEST_PROBE);
 IMAGE(probe_pie, GUEST_PROBE_PIE);
+IMAGE(call, GUEST_CALL);
 IMAGE(first_jump, GUEST_FIRST_JUMP);

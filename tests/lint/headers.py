@@ -6,6 +6,8 @@ import re
 from source import lines, strip
 
 ALLOWED_INCLUDES = re.compile(r"^\s*#\s*include\s*<(?:stdint\.h|vmkit/\w+\.h)>\s*$")
+# Included by programs that run inside of a sandbox: nothing of it is in the library.
+GUEST = "include/vmkit/guest.h"
 FORBIDDEN = [
     (re.compile(r"\b(?:off_t|size_t|ssize_t|time_t|pid_t|mode_t)\b"), "a type that differs by system"),
     (re.compile(r"\b(?:long|short|unsigned|bool|_Bool)\b"), "an integer without a fixed width"),
@@ -50,7 +52,7 @@ def contents(tree):
                     yield path, number, "includes more than <stdint.h> and <vmkit/…>"
                 continue
             for pattern, what in FORBIDDEN:
-                if pattern.search(line):
+                if pattern.search(line) and (path != GUEST or "inline" not in what):
                     yield path, number, f"has {what}: {line.strip()}"
         guard = "VMKIT_" + re.sub(r"\W", "_", path.split("/")[-1].upper())
         guard = {"VMKIT_VMKIT_H": "VMKIT_H"}.get(guard, guard)

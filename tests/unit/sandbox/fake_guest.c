@@ -42,6 +42,7 @@ fake_start(void)
     process->limits.output_bytes = fake.config->output_limit;
     process->limits.memory_bytes = fake.config->memory_limit;
     process->wall_deadline_ns = UINT64_MAX;
+    process->cpu_deadline_ns = UINT64_MAX;
     process->signals = vmk_signals_new();
     process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     vmk_memory_account_init(&fake.account, fake.config->memory_limit);

@@ -28,6 +28,7 @@ fake_reset(void)
         .limit = fake.process.limits.memory_bytes, .used = 3 << 20, .peak = 5 << 20};
     fake.process.memory = &fake.account;
     fake.process.wall_deadline_ns = UINT64_MAX;
+    fake.process.cpu_deadline_ns = UINT64_MAX;
     fake.now_ns = UINT64_C(1000000000000);
     fake.xstate[512] = 7;
 }

@@ -35,6 +35,7 @@ memory_reset(uint64_t limit)
     if (memory.frames != NULL)
         memory_free();
     memory.process.wall_deadline_ns = UINT64_MAX;
+    memory.process.cpu_deadline_ns = UINT64_MAX;
     vmk_memory_account_init(&memory.account, limit);
     ck_assert_int_eq(vmk_frames_new(limit, &memory.account, grow, NULL, &memory.frames, NULL), 0);
     ck_assert_int_eq(vmk_space_init(&memory.space, &memory.process, memory.frames, limit), 0);

@@ -250,6 +250,9 @@ START_TEST(a_call_restarts_or_fails_by_the_rules)
     ck_assert_int_eq(interrupt(SA_RESTART, -VMK_ERESTARTNOHAND, true), -EINTR);
     ck_assert_uint_eq(fake.regs.rip, PROGRAM);
 
+    ck_assert_int_eq(interrupt(0, -VMK_ERESTARTNOINTR, true), 0xa1);
+    ck_assert_uint_eq(fake.regs.rip, PROGRAM - 2);
+
     ck_assert_int_eq(interrupt(SA_RESTART, -EINTR, true), -EINTR);
     ck_assert_int_eq(interrupt(SA_RESTART, 42, true), 42);
     ck_assert_uint_eq(fake.regs.rip, PROGRAM);
