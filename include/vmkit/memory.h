@@ -65,7 +65,8 @@ vmkit_memory_new_anonymous(uint64_t size, uint64_t flags, vmkit_memory **ret_mem
  * @param flags VMKIT_MEMORY_TRANSPARENT_HUGE, VMKIT_MEMORY_HUGE_2M or 0.
  * @param ret_memory Receives the memory; the caller releases it with vmkit_memory_unref().
  * @param ret_error Receives the error, or NULL.
- * @return As vmkit_memory_new_anonymous(); -ENAMETOOLONG for the name; -EMFILE or -ENFILE.
+ * @return As vmkit_memory_new_anonymous(); -ENAMETOOLONG for the name; -E2BIG above the process's
+ *         limit of file sizes (RLIMIT_FSIZE); -EMFILE or -ENFILE.
  *
  * The descriptor, see vmkit_memory_get_fd(), is sealed against a change of its size. Any thread.
  * @since 0.1

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvm/ops.h"
 
+#include "kvm/uapi.h"
+#include "util/descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -10,7 +13,7 @@
 static int
 kernel_open(void *context, const char *path)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = vmk_descriptor_keep(open(path, O_RDWR | O_CLOEXEC));
     return fd < 0 ? -errno : fd;
 }
 
@@ -18,6 +21,8 @@ static int
 kernel_ioctl(void *context, int fd, unsigned long request, uintptr_t argument)
 {
     int result = ioctl(fd, request, argument);
+    if (request == KVM_CREATE_VM || request == KVM_CREATE_VCPU)
+        result = vmk_descriptor_keep(result);
     return result < 0 ? -errno : result;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvm/capability.h"
+#include "util/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,7 +176,7 @@ vmk_kvm_system_open(const struct vmk_kvm_ops *ops, const char *path,
 int
 vmk_kvm_system_open_fd(int fd, struct vmk_kvm_system **ret_system, vmkit_error **ret_error)
 {
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (own < 0 && errno == EBADF)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d is not open", fd);

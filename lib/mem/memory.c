@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mem/memory.h"
 #include "util/checked.h"
+#include "util/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,19 +176,31 @@ vmk_memory_new_anonymous(uint64_t size, uint64_t flags, struct vmkit_memory **re
 }
 
 static int
+fail_size(int err, const char *name, uint64_t size, vmkit_error **ret_error)
+{
+    if (err == EFBIG)
+        return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                             "memfd \"%s\" of %" PRIu64 " bytes is above this process's limit "
+                             "of file sizes (RLIMIT_FSIZE)",
+                             name, size);
+    return vmk_error_set_errno(ret_error, err, VMKIT_ERROR_IO, "memfd \"%s\" of %" PRIu64 " bytes",
+                               name, size);
+}
+
+static int
 open_memfd(struct vmkit_memory *memory, const char *name, uint64_t flags, vmkit_error **ret_error)
 {
     unsigned int memfd_flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     if ((flags & VMKIT_MEMORY_HUGE_2M) != 0)
         memfd_flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-    memory->fd = memfd_create(name, memfd_flags);
+    memory->fd = vmk_descriptor_keep(memfd_create(name, memfd_flags));
     if (memory->fd < 0 && (flags & VMKIT_MEMORY_HUGE_2M) != 0 && errno != EMFILE && errno != ENFILE)
         return fail_map(EINVAL, memory->size, flags, ret_error);
     if (memory->fd < 0)
         return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "memfd \"%s\"", name);
-    if (ftruncate(memory->fd, (off_t)memory->size) != 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
-                                   "memfd \"%s\" of %" PRIu64 " bytes", name, memory->size);
+    int result = vmk_descriptor_set_size(memory->fd, memory->size);
+    if (result < 0)
+        return fail_size(-result, name, memory->size, ret_error);
     if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "sealing memfd \"%s\"", name);
     return memory_map(memory, flags, MAP_SHARED, 0, ret_error);
@@ -250,7 +263,7 @@ vmk_memory_new_fd(int fd, uint64_t offset, uint64_t size, uint64_t flags,
 
     memory->fragile = true;
     memory->read_only = (flags & VMKIT_MEMORY_READ_ONLY) != 0;
-    memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (memory->fd < 0)
         result =
             vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "duplicating descriptor %d", fd);

@@ -6,6 +6,7 @@
 #include "sandbox/config.h"
 
 #include "util/checked.h"
+#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -123,7 +124,7 @@ vmk_config_set_program_path(vmkit_sandbox_config *config, const char *path, vmki
 int
 vmk_config_set_program_fd(vmkit_sandbox_config *config, int fd, vmkit_error **ret_error)
 {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (copy < 0 && errno == EBADF)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "the program's descriptor %d is not open", fd);

@@ -6,6 +6,7 @@
  */
 #include "sandbox/config.h"
 
+#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -144,7 +145,7 @@ vmk_config_add_folder(vmkit_sandbox_config *config, const char *host_path, const
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "the host path for \"%.80s\" is NULL", normal);
 
-    int fd = open(host_path, O_PATH | O_CLOEXEC);
+    int fd = vmk_descriptor_keep(open(host_path, O_PATH | O_CLOEXEC));
     if (fd < 0)
         return vmk_error_set_errno(
             ret_error, errno, errno == ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
@@ -161,7 +162,7 @@ vmk_config_add_folder_fd(vmkit_sandbox_config *config, int fd, const char *guest
     if (result < 0)
         return result;
 
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (copy < 0 && errno == EBADF)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d for guest path \"%.80s\" is not open", fd, normal);

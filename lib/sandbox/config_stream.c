@@ -2,6 +2,7 @@
 /* The three streams of a configuration. Setting one replaces what it was connected to. */
 #include "sandbox/config.h"
 
+#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ vmk_config_set_stream_fd(vmkit_sandbox_config *config, uint32_t stream, int fd,
     if (stream > VMKIT_STREAM_STDERR)
         return no_such_stream(ret_error, stream);
 
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (copy < 0 && errno == EBADF)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d for stream %" PRIu32 " is not open", fd, stream);

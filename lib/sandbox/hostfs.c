@@ -3,6 +3,7 @@
 
 #include "sandbox/config.h"
 #include "sandbox/hostfs_internal.h"
+#include "util/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +25,8 @@ vmk_hostfs_openat(int folder, const char *name, uint64_t flags, uint32_t mode)
         .mode = mode,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
-    long fd = syscall(SYS_openat2, folder, name, &how, sizeof how);
-    return fd < 0 ? -errno : (int)fd;
+    int fd = vmk_descriptor_keep((int)syscall(SYS_openat2, folder, name, &how, sizeof how));
+    return fd < 0 ? -errno : fd;
 }
 
 int
@@ -39,7 +40,7 @@ vmk_hostfs_reopen(int fd, uint32_t type, uint32_t flags)
     /* It is a regular file: O_NONBLOCK and O_NOCTTY mean nothing for it, and would for anything
      * that is not. */
     flags &= O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME;
-    int opened = open(path, (int)flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int opened = vmk_descriptor_keep(open(path, (int)flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     return opened < 0 ? -errno : opened;
 }
 

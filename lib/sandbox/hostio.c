@@ -4,6 +4,7 @@
 #include "sandbox/file.h"
 #include "sandbox/process.h"
 #include "sandbox/signals.h"
+#include "util/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +78,8 @@ open_own(struct vmk_hostio *io, int fd)
     if (flags < 0)
         return false;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    io->own_fd = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    io->own_fd =
+        vmk_descriptor_keep(open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (io->own_fd < 0)
         return false;
     io->fd = io->own_fd;

@@ -2,6 +2,7 @@
 #include "sandbox/program_image.h"
 
 #include "sandbox/file.h"
+#include "util/descriptor.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -72,7 +73,7 @@ same_file(const struct statx *a, const struct statx *b)
 static bool
 fill(int fd, uint64_t size, struct vmk_process *process, struct vmk_file *file)
 {
-    if (ftruncate(fd, (off_t)size) < 0)
+    if (vmk_descriptor_set_size(fd, size) < 0)
         return false;
     uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
@@ -91,7 +92,7 @@ image_new(struct vmk_process *process, struct vmk_file *file, const struct statx
         return NULL;
     atomic_init(&image->references, 1);
     image->source = *source;
-    image->fd = memfd_create("vmkit-program", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    image->fd = vmk_descriptor_keep(memfd_create("vmkit-program", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (image->fd >= 0 && fill(image->fd, source->stx_size, process, file))
         return image;
     if (image->fd >= 0)

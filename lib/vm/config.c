@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a raw VM is made. */
 #include "arch/machine.h"
+#include "util/descriptor.h"
 #include "vm/private.h"
 
 #include <errno.h>
@@ -75,7 +76,7 @@ vmk_vm_config_set_kvm_path(struct vmkit_vm_config *config, const char *path,
 int
 vmk_vm_config_set_kvm_fd(struct vmkit_vm_config *config, int fd, vmkit_error **ret_error)
 {
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (own < 0 && errno != EMFILE)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d is not open", fd);
