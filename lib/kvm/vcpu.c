@@ -82,11 +82,23 @@ note_fault(struct vmk_kvm_vcpu *vcpu, int result)
     return result;
 }
 
+/* Whether the vCPU sleeps until another one starts it. KVM_RUN then fails with EAGAIN when it was
+ * woken, as it does when the kernel has no task left for the VM. */
+static bool
+waits_for_start(const struct vmk_kvm_vcpu *vcpu)
+{
+    struct kvm_mp_state state = {0};
+    int result = vmk_kvm_vcpu_ioctl(vcpu, KVM_GET_MP_STATE, (uintptr_t)&state);
+    return result == 0 && state.mp_state != KVM_MP_STATE_RUNNABLE;
+}
+
 int
 vmk_kvm_vcpu_run(struct vmk_kvm_vcpu *vcpu)
 {
     vcpu->faulted = false;
     int result = vmk_kvm_vcpu_ioctl(vcpu, KVM_RUN, 0);
+    if (result == -EAGAIN && waits_for_start(vcpu))
+        return -ERESTART;
     if (result == -EFAULT || result == -EHWPOISON)
         return note_fault(vcpu, result);
     return result < 0 ? result : 0;

@@ -86,10 +86,11 @@ uint32_t
 vmk_kvm_vcpu_get_id(const struct vmk_kvm_vcpu *vcpu);
 
 /* One KVM_RUN. 0: the guest left, see vmk_kvm_vcpu_get_exit(). -EINTR: a signal came, or
- * immediate_exit was set; an access that an earlier exit began is finished all the same. -EAGAIN:
- * the vCPU was woken by another one's start-up message; enter again. -EFAULT and -EHWPOISON: KVM
- * could not reach the host's memory, and get_exit() tells what is known; the same instruction is
- * tried again by the next run. Anything else is a KVM that gave up. */
+ * immediate_exit was set; an access that an earlier exit began is finished all the same. -ERESTART:
+ * the vCPU was woken by another one's start-up message; enter again. -EAGAIN: the kernel has no
+ * task left, of which some kernels make one for each VM. -EFAULT and -EHWPOISON: KVM could not
+ * reach the host's memory, and get_exit() tells what is known; the same instruction is tried again
+ * by the next run. Anything else is a KVM that gave up. */
 int
 vmk_kvm_vcpu_run(struct vmk_kvm_vcpu *vcpu);
 

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 /* Faults in a row at one address that change nothing: the host does not do what it says. */
 #define MAX_REPEATED_FAULTS 64
@@ -130,16 +131,16 @@ forget_translations(struct loop *loop, vmkit_error **ret_error)
 static int
 fail(struct loop *loop, int result, vmkit_error **ret_error)
 {
+    unsigned long long pc = vmk_usermode_get_pc(loop->process->usermode);
     struct vmk_kvm_exit exit;
+    char what[64];
     vmk_kvm_vcpu_get_exit(vmk_vcpu_get_kvm(loop->sandbox->vcpu), &exit);
     if (result == 0)
         return vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
-                             "KVM stopped the sandbox at 0x%llx with exit %u, code %u",
-                             (unsigned long long)vmk_usermode_get_pc(loop->process->usermode),
+                             "KVM stopped the sandbox at 0x%llx with exit %u, code %u", pc,
                              exit.reason, exit.code);
-    return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED,
-                               "running the sandbox at 0x%llx",
-                               (unsigned long long)vmk_usermode_get_pc(loop->process->usermode));
+    snprintf(what, sizeof what, "running the sandbox at 0x%llx", pc);
+    return vmk_vcpu_fail_run(loop->sandbox->vcpu, result, what, ret_error);
 }
 
 /* Make the guest's registers those of the vCPU. A program counter that is no address is a fault. */

@@ -8,6 +8,7 @@
 #include "sandbox/load.h"
 #include "sandbox/maps.h"
 #include "sandbox/signals.h"
+#include "util/descriptor.h"
 #include "util/error.h"
 #include "vm/vcpu.h"
 #include "vm/vm.h"
@@ -113,7 +114,7 @@ make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
 {
     struct vmk_process *process = &sandbox->process;
     process->signals = vmk_signals_new();
-    process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    process->wake_fd = vmk_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (process->signals == NULL || process->wake_fd < 0)
         return vmk_error_set_errno(ret_error, process->signals == NULL ? ENOMEM : errno,
                                    VMKIT_ERROR_OUT_OF_MEMORY, "making a sandbox");
@@ -231,6 +232,8 @@ enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits, enum vmk_san
                              "the host has no timer left that would hold the limits of time "
                              "(RLIMIT_SIGPENDING)");
     int r = vmk_sandbox_run_guest(sandbox, ret_error);
+    if (r == -EAGAIN)
+        return r;
     if (r < 0)
         *state = VMK_SANDBOX_FAILED;
     else

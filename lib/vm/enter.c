@@ -177,7 +177,7 @@ vmk_vcpu_enter_once(struct vmkit_vcpu *vcpu)
     int result = vmk_kvm_vcpu_run(vcpu->kvm);
     if (result != -EINTR)
         return result;
-    return interrupted(vcpu) ? -EINTR : -EAGAIN;
+    return interrupted(vcpu) ? -EINTR : -ERESTART;
 }
 
 int
@@ -186,8 +186,23 @@ vmk_vcpu_enter(struct vmkit_vcpu *vcpu)
     int result;
     do {
         result = vmk_vcpu_enter_once(vcpu);
-    } while (result == -EAGAIN);
+    } while (result == -ERESTART);
     return result;
+}
+
+int
+vmk_vcpu_fail_run(struct vmkit_vcpu *vcpu, int result, const char *what, vmkit_error **ret_error)
+{
+    if (result == -EAGAIN)
+        return vmk_error_set(
+            ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
+            "%s: the host makes no further task, and its KVM needs one for each VM "
+            "(RLIMIT_NPROC, or pids.max of the control group)",
+            what);
+    /* KVM's word for a VM that it has given up. */
+    if (result == -EIO)
+        vmk_vm_fail(vcpu->vm, what);
+    return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED, "%s", what);
 }
 
 bool

@@ -211,15 +211,12 @@ serve_exit(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_e
     }
 }
 
-/* KVM_RUN failed for good. EIO is KVM's word for a VM that it has given up. */
 static int
 fail_run(struct vmkit_vcpu *vcpu, int result, vmkit_error **ret_error)
 {
     char reason[96];
     snprintf(reason, sizeof reason, "running vCPU %u failed", vmk_kvm_vcpu_get_id(vcpu->kvm));
-    if (result == -EIO)
-        vmk_vm_fail(vcpu->vm, reason);
-    return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED, "%s", reason);
+    return vmk_vcpu_fail_run(vcpu, result, reason, ret_error);
 }
 
 static int
@@ -238,7 +235,7 @@ enter(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
     case -EFAULT:
     case -EHWPOISON:
         return serve_exit(vcpu, exit, ret_error);
-    case -EAGAIN:
+    case -ERESTART:
         return STEP_GO_ON;
     case -EINTR:
         if (!vmk_vcpu_was_kicked(vcpu))

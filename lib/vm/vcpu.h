@@ -57,10 +57,15 @@ vmk_vcpu_begin(struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
 int
 vmk_vcpu_enter(struct vmkit_vcpu *vcpu);
 
-/* The same, but -EAGAIN where vmk_vcpu_enter() would go round: nothing happened but a signal of the
- * application, or a nudge. */
+/* The same, but -ERESTART where vmk_vcpu_enter() would go round: nothing happened but a signal of
+ * the application, or a nudge. */
 int
 vmk_vcpu_enter_once(struct vmkit_vcpu *vcpu);
+
+/* The error of an entry that failed with `result`, neither -EINTR nor -EFAULT, and what of the VM
+ * it ends. `what` begins the message. */
+int
+vmk_vcpu_fail_run(struct vmkit_vcpu *vcpu, int result, const char *what, vmkit_error **ret_error);
 
 /* Whether the last -EINTR had a kick among its reasons. */
 bool

@@ -39,7 +39,7 @@ run_once(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error)
     int result;
     do {
         result = vmk_kvm_vcpu_run(vcpu);
-    } while (result == -EINTR || result == -EAGAIN);
+    } while (result == -EINTR || result == -ERESTART);
     if (result < 0)
         return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED,
                                    "running a guest of three instructions");
