@@ -59,7 +59,9 @@ enum vmkit_error_kind {
     /** A limit that the embedder set, or that the host sets, is reached. */
     VMKIT_ERROR_LIMIT = 16,
     /** The call was cancelled by a callback or from another thread. */
-    VMKIT_ERROR_CANCELLED = 17
+    VMKIT_ERROR_CANCELLED = 17,
+    /** A snapshot file is damaged, cut, hostile, or not the one that another one names. */
+    VMKIT_ERROR_BAD_SNAPSHOT = 18
 };
 
 /**

@@ -43,6 +43,7 @@ static const char *const kind_names[] = {
     [VMKIT_ERROR_BAD_IMAGE] = "bad-image",
     [VMKIT_ERROR_LIMIT] = "limit",
     [VMKIT_ERROR_CANCELLED] = "cancelled",
+    [VMKIT_ERROR_BAD_SNAPSHOT] = "bad-snapshot",
 };
 
 /* The closed list of include/vmkit/error.h. */

@@ -17,7 +17,7 @@ END_TEST
 
 START_TEST(every_kind_has_a_name_of_its_own)
 {
-    for (uint32_t kind = VMKIT_ERROR_INVALID_ARGUMENT; kind <= VMKIT_ERROR_CANCELLED; kind++) {
+    for (uint32_t kind = VMKIT_ERROR_INVALID_ARGUMENT; kind <= VMKIT_ERROR_BAD_SNAPSHOT; kind++) {
         const char *name = vmkit_error_kind_get_name(kind);
 
         ck_assert_str_ne(name, "unknown");
@@ -41,6 +41,7 @@ START_TEST(the_names_that_bindings_rely_on_do_not_move)
     ck_assert_str_eq(vmkit_error_kind_get_name(3), "kvm-missing");
     ck_assert_str_eq(vmkit_error_kind_get_name(15), "bad-image");
     ck_assert_str_eq(vmkit_error_kind_get_name(17), "cancelled");
+    ck_assert_str_eq(vmkit_error_kind_get_name(18), "bad-snapshot");
 }
 END_TEST
 

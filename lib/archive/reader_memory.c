@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory and the sections of an opened archive. */
+#include "archive/reader.h"
+
+#include "archive/hash.h"
+#include "util/checked.h"
+#include "util/error.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE VMK_ARCHIVE_PAGE_SIZE
+
+const struct vmk_archive_section *
+vmk_archive_get_section(const struct vmk_archive *archive, uint32_t number)
+{
+    return &archive->sections[number].section;
+}
+
+const struct vmk_archive_section *
+vmk_archive_find_section(const struct vmk_archive *archive, const char *name)
+{
+    const struct vmk_format_entry *entry = vmk_reader_find_entry(archive, name);
+    return entry == NULL ? NULL : &entry->section;
+}
+
+int
+vmk_archive_read_section(const struct vmk_archive *archive, const char *name, uint64_t limit,
+                         void **ret_data, uint64_t *ret_size, vmkit_error **ret_error)
+{
+    const struct vmk_format_entry *entry = vmk_reader_find_entry(archive, name);
+    if (entry == NULL)
+        return vmk_error_set(ret_error, ENOENT, VMKIT_ERROR_NOT_FOUND,
+                             "%s: it has no section \"%s\"", archive->name, name);
+    if (entry->section.size > limit)
+        return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                             "%s: its section \"%s\" has %" PRIu64
+                             " bytes, and the limit is %" PRIu64,
+                             archive->name, name, entry->section.size, limit);
+    uint8_t *data = NULL;
+    int result = vmk_reader_read_entry(archive, entry, &data, ret_error);
+    if (result < 0)
+        return result;
+    *ret_data = data;
+    *ret_size = entry->section.size;
+    return 0;
+}
+
+static const struct vmk_archive_known *
+find_known(const struct vmk_archive_known *known, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(known[i].name, name) == 0)
+            return &known[i];
+    }
+    return NULL;
+}
+
+int
+vmk_archive_check_sections(const struct vmk_archive *archive, const struct vmk_archive_known *known,
+                           size_t count, vmkit_error **ret_error)
+{
+    for (uint32_t i = 0; i < archive->info.section_count; i++) {
+        const struct vmk_archive_section *section = &archive->sections[i].section;
+        const struct vmk_archive_known *found = find_known(known, count, section->name);
+        if (strchr(section->name, '.') != NULL)
+            continue;
+        if (found == NULL && (section->flags & VMK_ARCHIVE_REQUIRED) != 0)
+            return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
+                                 "%s: its section \"%s\" is needed, and this library does not know"
+                                 " it",
+                                 archive->name, section->name);
+        if (found != NULL && section->version > found->version)
+            return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
+                                 "%s: its section \"%s\" is of version %u, and this library reads"
+                                 " up to %u",
+                                 archive->name, section->name, section->version, found->version);
+    }
+    return 0;
+}
+
+int
+vmk_archive_set_parent(struct vmk_archive *archive, struct vmk_archive *parent,
+                       vmkit_error **ret_error)
+{
+    char wanted[VMK_FORMAT_IDENTITY_TEXT], found[VMK_FORMAT_IDENTITY_TEXT];
+    if (archive->info.depth == 0 || archive->parent != NULL)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, "%s: it %s a parent",
+                             archive->name,
+                             archive->info.depth == 0 ? "does not need" : "already has");
+    if (!vmk_format_same_identity(&archive->info.parent, &parent->info.identity))
+        return VMK_FORMAT_BAD(archive->name, "its parent is %s, and %s is %s",
+                              vmk_format_identity_text(&archive->info.parent, wanted), parent->name,
+                              vmk_format_identity_text(&parent->info.identity, found));
+    /* What is one less each time comes to an end. */
+    if (parent->info.depth + 1 != archive->info.depth ||
+        parent->info.memory_size != archive->info.memory_size ||
+        strcmp(parent->info.architecture, archive->info.architecture) != 0)
+        return VMK_FORMAT_BAD(archive->name,
+                              "it is number %u of a chain with %" PRIu64 " bytes of memory of %s,"
+                              " and its parent %s number %u with %" PRIu64 " of %s",
+                              archive->info.depth, archive->info.memory_size,
+                              archive->info.architecture, parent->name, parent->info.depth,
+                              parent->info.memory_size, parent->info.architecture);
+    archive->parent = vmk_archive_ref(parent);
+    return 0;
+}
+
+int
+vmk_archive_check_complete(const struct vmk_archive *archive, vmkit_error **ret_error)
+{
+    char text[VMK_FORMAT_IDENTITY_TEXT];
+    for (; archive->info.depth > 0; archive = archive->parent) {
+        if (archive->parent == NULL)
+            return vmk_error_set(ret_error, ENOENT, VMKIT_ERROR_NOT_FOUND,
+                                 "%s: it needs its parent, the snapshot %s", archive->name,
+                                 vmk_format_identity_text(&archive->info.parent, text));
+    }
+    return 0;
+}
+
+void
+vmk_archive_find(const struct vmk_archive *archive, uint64_t page, struct vmk_archive_run *ret_run)
+{
+    uint64_t count = UINT64_MAX;
+    const struct vmk_archive_extent *extent;
+    for (;; archive = archive->parent) {
+        extent = vmk_index_find(&archive->index, page);
+        uint64_t left = extent[1].page - page;
+        count = left < count ? left : count;
+        if (extent->state != VMK_ARCHIVE_PARENT || archive->parent == NULL)
+            break;
+    }
+    struct vmk_archive_run run = {
+        .page = page, .count = count, .state = extent->state, .fd = -1, .owner = archive};
+    if (run.state == VMK_ARCHIVE_DATA) {
+        run.rank = extent->rank + (page - extent->page);
+        run.compressed = archive->info.compressed;
+        run.fd = run.compressed ? -1 : archive->fd;
+        run.offset = run.compressed ? 0 : VMK_FORMAT_HEADER_SIZE + run.rank * PAGE;
+    }
+    *ret_run = run;
+}
+
+/* The checksums are read once, by whoever needs them first. */
+int
+vmk_reader_get_sums(const struct vmk_archive *archive, const uint64_t **ret_sums,
+                    vmkit_error **ret_error)
+{
+    /* What is lazy is not part of the value. */
+    struct vmk_archive *lazy = (struct vmk_archive *)(uintptr_t)archive;
+    uint8_t *bytes = NULL;
+    int result = 0;
+    pthread_mutex_lock(&lazy->lock);
+    if (lazy->sums == NULL)
+        result = vmk_reader_read_entry(archive, vmk_reader_find_entry(archive, VMK_FORMAT_SUMS),
+                                       &bytes, ret_error);
+    if (bytes != NULL) {
+        lazy->sums = (uint64_t *)(void *)bytes;
+        for (uint64_t i = 0; i < archive->info.data_pages; i++)
+            lazy->sums[i] = le64toh(lazy->sums[i]);
+    }
+    if (result == 0)
+        *ret_sums = lazy->sums;
+    pthread_mutex_unlock(&lazy->lock);
+    return result;
+}
+
+static int
+read_data(const struct vmk_archive_run *run, uint8_t *buffer, uint64_t count,
+          vmkit_error **ret_error)
+{
+    const uint64_t *sums = NULL;
+    int result = vmk_reader_get_sums(run->owner, &sums, ret_error);
+    if (result == 0)
+        result = vmk_reader_read(run->owner, buffer, count * PAGE, run->offset, ret_error);
+    for (uint64_t i = 0; i < count && result == 0; i++) {
+        if (vmk_archive_hash(buffer + i * PAGE, PAGE, 0) != sums[run->rank + i])
+            result = VMK_FORMAT_BAD(run->owner->name, "its page 0x%" PRIx64 " is damaged",
+                                    (run->page + i) * PAGE);
+    }
+    return result;
+}
+
+int
+vmk_archive_read_memory(const struct vmk_archive *archive, uint64_t gpa, void *buffer,
+                        uint64_t size, vmkit_error **ret_error)
+{
+    if (gpa % PAGE != 0 || size % PAGE != 0 ||
+        !vmk_range_inside(gpa, size, 0, archive->info.memory_size))
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "%s: memory [0x%" PRIx64 ", +0x%" PRIx64 ") is not in whole pages"
+                             " below 0x%" PRIx64,
+                             archive->name, gpa, size, archive->info.memory_size);
+    int result = vmk_archive_check_complete(archive, ret_error);
+    uint8_t *at = buffer;
+    for (uint64_t page = gpa / PAGE, left = size / PAGE; left > 0 && result == 0;) {
+        struct vmk_archive_run run;
+        vmk_archive_find(archive, page, &run);
+        uint64_t count = run.count < left ? run.count : left;
+        if (run.state == VMK_ARCHIVE_ZERO)
+            memset(at, 0, count * PAGE);
+        else
+            result = read_data(&run, at, count, ret_error);
+        at += count * PAGE;
+        page += count;
+        left -= count;
+    }
+    return result;
+}
