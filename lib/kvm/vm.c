@@ -2,6 +2,7 @@
 #include "kvm/private.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,40 @@ vmk_kvm_vm_get_dirty_log(struct vmk_kvm_vm *vm, uint32_t slot, uint64_t *bitmap,
     struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bitmap};
     int result = vmk_kvm_vm_ioctl(vm, KVM_GET_DIRTY_LOG, (uintptr_t)&log);
     return result < 0 ? vmk_kvm_fail(ret_error, result, "KVM_GET_DIRTY_LOG") : 0;
+}
+
+int
+vmk_kvm_vm_keep_dirty_log(struct vmk_kvm_vm *vm, vmkit_error **ret_error)
+{
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+                                 .args = {KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE}};
+    int result = vmk_kvm_vm_ioctl(vm, KVM_ENABLE_CAP, (uintptr_t)&cap);
+    if (result == -EINVAL)
+        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
+                             "this host's KVM clears its dirty log whenever it is read");
+    return result < 0 ? vmk_kvm_fail(ret_error, result,
+                                     "KVM_ENABLE_CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)")
+                      : 0;
+}
+
+int
+vmk_kvm_vm_clear_dirty_log(struct vmk_kvm_vm *vm, uint32_t slot, uint64_t pages,
+                           const uint64_t *bitmap, vmkit_error **ret_error)
+{
+    /* One call takes 32 bits of pages, in whole words but for the slot's end. */
+    const uint64_t most = UINT64_C(1) << 30;
+    for (uint64_t first = 0; first < pages; first += most) {
+        struct kvm_clear_dirty_log log = {
+            .slot = slot,
+            .first_page = first,
+            .num_pages = (uint32_t)(pages - first < most ? pages - first : most),
+            .dirty_bitmap = (void *)(uintptr_t)(bitmap + first / 64),
+        };
+        int result = vmk_kvm_vm_ioctl(vm, KVM_CLEAR_DIRTY_LOG, (uintptr_t)&log);
+        if (result < 0)
+            return vmk_kvm_fail(ret_error, result, "KVM_CLEAR_DIRTY_LOG");
+    }
+    return 0;
 }
 
 int

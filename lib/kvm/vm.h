@@ -33,10 +33,23 @@ vmk_kvm_vm_set_slot(struct vmk_kvm_vm *vm, uint32_t slot, uint32_t flags, uint64
 int
 vmk_kvm_vm_delete_slot(struct vmk_kvm_vm *vm, uint32_t slot, vmkit_error **ret_error);
 
-/* One bit a page, in whole 64-bit words; pages written since the last call. */
+/* From now on the dirty log is kept until it is cleared, and a page that was written once stays
+ * writable for as long: reading the log then costs the guest nothing (KVM API 4.117, and 8.21 for
+ * the capability). -ENOTSUP on Linux before 5.2, where reading clears it. */
+int
+vmk_kvm_vm_keep_dirty_log(struct vmk_kvm_vm *vm, vmkit_error **ret_error);
+
+/* One bit a page, in whole 64-bit words: pages written since the slot was set, or since they were
+ * cleared; without vmk_kvm_vm_keep_dirty_log(), since the last call. */
 int
 vmk_kvm_vm_get_dirty_log(struct vmk_kvm_vm *vm, uint32_t slot, uint64_t *bitmap,
                          vmkit_error **ret_error);
+
+/* Take the pages whose bit is set out of the log of a slot of `pages` pages; the next write to one
+ * is noticed again. Only after vmk_kvm_vm_keep_dirty_log(). */
+int
+vmk_kvm_vm_clear_dirty_log(struct vmk_kvm_vm *vm, uint32_t slot, uint64_t pages,
+                           const uint64_t *bitmap, vmkit_error **ret_error);
 
 /* The whole interrupt controller in the kernel; before the first vCPU. */
 int

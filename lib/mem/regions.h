@@ -19,6 +19,7 @@ struct vmk_region {
     uint64_t offset; /* of `hva` in the memory */
     struct vmkit_memory *memory;
     bool read_only; /* for the guest */
+    bool logged;    /* writes of the guest are noted in the dirty log */
     uint32_t slot;  /* the owner's number for it */
 };
 

@@ -22,6 +22,7 @@ struct vmk_epoll_watch;
 struct vmk_file;
 struct vmk_node;
 struct vmk_process;
+struct vmk_state_kind;
 
 /* The most pieces of host memory that an operation is given at once. */
 #define VMK_FILE_IOV_MAX 16
@@ -67,6 +68,9 @@ struct vmk_file_ops {
     int (*read_directory)(struct vmk_process *process, struct vmk_file *file,
                           struct vmk_dirent_sink *sink);
 
+    /* How a snapshot carries it (state_codec.h); NULL: it cannot. */
+    const struct vmk_state_kind *state;
+
     /* Free what lies behind; file.c frees the structure. NULL: nothing to do. */
     void (*destroy)(struct vmk_file *file);
 };
@@ -80,7 +84,8 @@ struct vmk_file {
     struct vmk_epoll_watch *watches; /* of epoll instances, which forget a file that is gone */
     uint32_t *open_count;            /* that the file counts in once it has had a descriptor */
     uint32_t number;                 /* the inode number of what has no path */
-    uint32_t mount_index; /* reading a folder: 0, or which mount in it comes next, plus 1 */
+    uint32_t mount_index;  /* reading a folder: 0, or which mount in it comes next, plus 1 */
+    uint32_t state_number; /* while the process is saved: which of its files it is, from 1 on */
 };
 
 /* Fill the common part of a new file with one reference. `node` is referenced, and may be NULL. */

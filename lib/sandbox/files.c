@@ -91,20 +91,36 @@ enter_folder(struct vmk_files *files, const char *path, vmkit_error **ret_error)
 }
 
 int
-vmk_files_new(const vmkit_sandbox_config *config, struct vmk_process *process,
-              struct vmk_memory_account *account, struct vmk_files **ret_files,
-              vmkit_error **ret_error)
+vmk_files_new_empty(const vmkit_sandbox_config *config, struct vmk_process *process,
+                    struct vmk_memory_account *account, struct vmk_files **ret_files,
+                    vmkit_error **ret_error)
 {
     struct vmk_files *files = calloc(1, sizeof *files);
     if (files == NULL)
         return no_memory(ret_error);
     files->process = process;
     files->account = account;
-    vmk_fdtable_init(&files->table, config->open_files_limit);
+    vmk_fdtable_init(&files->table, process->limits.open_files);
 
     int result = vmk_mounts_new(files, config, ret_error);
-    if (result == 0)
-        result = remember_program(files, config, ret_error);
+    if (result < 0) {
+        vmk_files_free(files);
+        return result;
+    }
+    *ret_files = files;
+    return 0;
+}
+
+int
+vmk_files_new(const vmkit_sandbox_config *config, struct vmk_process *process,
+              struct vmk_memory_account *account, struct vmk_files **ret_files,
+              vmkit_error **ret_error)
+{
+    struct vmk_files *files;
+    int result = vmk_files_new_empty(config, process, account, &files, ret_error);
+    if (result < 0)
+        return result;
+    result = remember_program(files, config, ret_error);
     if (result == 0)
         result = open_streams(files, config, ret_error);
     if (result == 0)

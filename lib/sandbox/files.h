@@ -60,6 +60,13 @@ vmk_files_new(const vmkit_sandbox_config *config, struct vmk_process *process,
               struct vmk_memory_account *account, struct vmk_files **ret_files,
               vmkit_error **ret_error);
 
+/* The same with the mounts alone: no streams, no program, no working directory. The limit of open
+ * files is the process's. */
+int
+vmk_files_new_empty(const vmkit_sandbox_config *config, struct vmk_process *process,
+                    struct vmk_memory_account *account, struct vmk_files **ret_files,
+                    vmkit_error **ret_error);
+
 /* Accepts NULL. Whoever keeps a reference to a file, a mapping of one for instance, releases it
  * before. */
 void

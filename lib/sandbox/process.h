@@ -76,7 +76,7 @@ struct vmk_process {
     struct vmk_files *files;
     struct vmk_signals *signals;
     struct vmk_limits limits;
-    const struct vmk_memory_account *memory; /* What the guest uses of its limit. */
+    struct vmk_memory_account *memory; /* What the guest uses of its limit. */
     struct vmk_ending ending;
     enum vmk_pause pause;
     uint32_t pid;

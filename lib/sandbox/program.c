@@ -2,6 +2,7 @@
 #include "sandbox/program.h"
 
 #include "sandbox/files.h"
+#include "sandbox/state_codec.h"
 #include "util/descriptor.h"
 #include "util/error.h"
 
@@ -13,9 +14,12 @@
 
 struct program {
     struct vmk_file file;
-    struct vmk_host_fd *host; /* one of the two */
-    struct vmk_blob *image;
+    struct vmk_host_fd *host; /* one of the two, or none: it was not given when the sandbox was */
+    struct vmk_blob *image;   /* made from a snapshot, */
+    struct statx status;      /* which knew this much of it */
 };
+
+static const struct vmk_file_ops program_ops;
 
 static ssize_t
 program_read(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov, int count,
@@ -27,6 +31,8 @@ program_read(struct vmk_process *process, struct vmk_file *file, const struct io
         *offset += got > 0 ? (uint64_t)got : 0;
         return got < 0 ? -errno : got;
     }
+    if (program->image == NULL)
+        return -EIO;
 
     size_t left = *offset < program->image->size ? program->image->size - (size_t)*offset : 0;
     size_t size = vmk_iov_size(iov, count);
@@ -45,6 +51,10 @@ program_statx(struct vmk_file *file, struct statx *status)
     if (program->host != NULL)
         return statx(program->host->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status) < 0 ? -errno
                                                                                           : 0;
+    if (program->image == NULL) {
+        *status = program->status;
+        return 0;
+    }
     vmk_statx_init(status, S_IFREG | 0555, file->number, 0, 0);
     status->stx_size = program->image->size;
     status->stx_blocks = (program->image->size + 511) / 512;
@@ -79,12 +89,67 @@ program_destroy(struct vmk_file *file)
     vmk_blob_unref(program->image);
 }
 
+static int
+program_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    struct vmk_bytes *bytes = writer->bytes;
+    struct statx status;
+    int r = program_statx(file, &status);
+    if (r < 0)
+        return vmk_error_set_errno(writer->ret_error, -r, VMKIT_ERROR_IO,
+                                   "cannot inspect the program");
+    vmk_bytes_put_u32(bytes, status.stx_mode);
+    vmk_bytes_put_u32(bytes, status.stx_uid);
+    vmk_bytes_put_u32(bytes, status.stx_gid);
+    vmk_bytes_put_u64(bytes, status.stx_ino);
+    vmk_bytes_put_u64(bytes, status.stx_size);
+    vmk_bytes_put_u32(bytes, status.stx_dev_major);
+    vmk_bytes_put_u32(bytes, status.stx_dev_minor);
+    vmk_bytes_put_u64(bytes, (uint64_t)status.stx_mtime.tv_sec);
+    return 0;
+}
+
+static int
+program_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+             struct vmk_file **ret_file)
+{
+    struct vmk_byte_cursor *in = &reader->in;
+    const struct vmk_program_config *config = &reader->config->program;
+    struct statx status;
+    uint32_t mode = vmk_cursor_get_u32(in);
+    uint32_t uid = vmk_cursor_get_u32(in);
+    uint32_t gid = vmk_cursor_get_u32(in);
+    vmk_statx_init(&status, S_IFREG | (mode & 07777), vmk_cursor_get_u64(in), uid, gid);
+    status.stx_size = vmk_cursor_get_u64(in);
+    status.stx_blocks = status.stx_size / 512;
+    status.stx_dev_major = vmk_cursor_get_u32(in);
+    status.stx_dev_minor = vmk_cursor_get_u32(in);
+    status.stx_mtime.tv_sec = (int64_t)vmk_cursor_get_u64(in);
+    status.stx_ctime = status.stx_atime = status.stx_mtime;
+    if (status.stx_size > INT64_MAX)
+        return vmk_state_bad(reader, "a program of 0x%llx bytes",
+                             (unsigned long long)status.stx_size);
+    if (config->path != NULL || config->fd != NULL || config->image != NULL)
+        return vmk_program_open(reader->files, config, ret_file, reader->ret_error);
+
+    struct program *program = calloc(1, sizeof *program);
+    if (program == NULL)
+        return vmk_state_no_memory(reader->ret_error);
+    vmk_file_init(&program->file, &program_ops, O_RDONLY, NULL);
+    program->status = status;
+    *ret_file = &program->file;
+    return 0;
+}
+
+const struct vmk_state_kind vmk_state_program = {VMK_STATE_PROGRAM, program_save, program_load};
+
 static const struct vmk_file_ops program_ops = {
     .kind = "program",
     .positioned = true,
     .read = program_read,
     .seek = program_seek,
     .statx = program_statx,
+    .state = &vmk_state_program,
     .destroy = program_destroy,
 };
 

@@ -94,6 +94,10 @@ vmk_signals_drop_timer(struct vmk_signals *signals, int timer);
 void
 vmk_signals_set_blocked(struct vmk_process *process, uint64_t mask);
 
+/* Work out whether the signal's action ignores it. */
+void
+vmk_signals_note_ignored(struct vmk_signals *signals, int signal);
+
 /* Install an action and drop what is now ignored. */
 void
 vmk_signals_set_action(struct vmk_process *process, int signal,

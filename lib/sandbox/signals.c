@@ -62,8 +62,8 @@ vmk_signals_free(struct vmk_signals *signals)
     g_free(signals);
 }
 
-static void
-note_ignored(struct vmk_signals *signals, int signal)
+void
+vmk_signals_note_ignored(struct vmk_signals *signals, int signal)
 {
     uint64_t handler = signals->actions[signal].handler;
     uint64_t bit = vmk_signal_bit(signal);
@@ -79,7 +79,7 @@ vmk_signals_exec(struct vmk_signals *signals)
         bool ignored = signals->actions[signal].handler == VMK_HANDLER_IGNORE;
         signals->actions[signal] = (struct vmk_guest_sigaction){
             .handler = ignored ? VMK_HANDLER_IGNORE : VMK_HANDLER_DEFAULT};
-        note_ignored(signals, signal);
+        vmk_signals_note_ignored(signals, signal);
     }
     signals->altstack_sp = 0;
     signals->altstack_size = 0;
@@ -250,7 +250,7 @@ vmk_signals_set_action(struct vmk_process *process, int signal,
     /* A timer that went off while its signal was ignored must not go off again now. */
     vmk_timers_update(process);
     signals->actions[signal] = *action;
-    note_ignored(signals, signal);
+    vmk_signals_note_ignored(signals, signal);
     vmk_signals_flush(signals, signals->ignored & vmk_signal_bit(signal));
     vmk_timers_update(process);
 }
@@ -272,7 +272,7 @@ vmk_signals_force(struct vmk_process *process, const struct vmk_siginfo *info)
     if (((signals->blocked | signals->ignored) & bit) != 0)
         signals->actions[info->signo].handler = VMK_HANDLER_DEFAULT;
     signals->blocked &= ~bit;
-    note_ignored(signals, info->signo);
+    vmk_signals_note_ignored(signals, info->signo);
     for (uint32_t i = 0; i < signals->queued; i++) {
         if (signals->queue[i].info.signo == info->signo && signals->queue[i].timer < 0) {
             remove_entry(signals, i);

@@ -4,6 +4,8 @@
 #include "sandbox/files.h"
 #include "sandbox/process.h"
 #include "sandbox/signals.h"
+#include "sandbox/state_codec.h"
+#include "util/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 
 struct stream {
     struct vmk_file file;
+    enum vmkit_stream stream;
     struct vmk_output *output;
     uint64_t limit;
     struct vmk_blob *input;
@@ -43,6 +46,28 @@ vmk_stream_account(struct vmk_process *process, size_t wanted, size_t allowed, s
         vmk_process_end_limit(process, VMKIT_LIMIT_OUTPUT);
     return taken;
 }
+
+static int
+stream_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    vmk_bytes_put_u8(writer->bytes, (uint8_t)((struct stream *)file)->stream);
+    return 0;
+}
+
+static int
+stream_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+            struct vmk_file **ret_file)
+{
+    uint8_t stream = vmk_cursor_get_u8(&reader->in);
+    if (stream > VMKIT_STREAM_STDERR)
+        return vmk_state_bad(reader, "stream %u", stream);
+    int r = vmk_stream_open(reader->files, stream, &reader->config->streams[stream], ret_file);
+    return r == 0 ? 0
+                  : vmk_error_set_errno(reader->ret_error, -r, VMKIT_ERROR_IO,
+                                        "cannot connect stream %u", stream);
+}
+
+const struct vmk_state_kind vmk_state_stream = {VMK_STATE_STREAM, stream_save, stream_load};
 
 /* Standard input that is empty: the guest sees /dev/null. */
 
@@ -73,6 +98,7 @@ static const struct vmk_file_ops empty_ops = {
     .read = empty_read,
     .seek = empty_seek,
     .statx = empty_statx,
+    .state = &vmk_state_stream,
 };
 
 /* All others look like one end of a pipe. */
@@ -214,6 +240,7 @@ static const struct vmk_file_ops input_ops = {
     .read = input_read,
     .poll = input_poll,
     .statx = stream_statx,
+    .state = &vmk_state_stream,
     .destroy = stream_destroy,
 };
 
@@ -222,6 +249,7 @@ static const struct vmk_file_ops input_callback_ops = {
     .read = callback_read,
     .poll = input_poll,
     .statx = stream_statx,
+    .state = &vmk_state_stream,
 };
 
 static const struct vmk_file_ops buffer_ops = {
@@ -229,6 +257,7 @@ static const struct vmk_file_ops buffer_ops = {
     .write = buffer_write,
     .poll = output_poll,
     .statx = stream_statx,
+    .state = &vmk_state_stream,
 };
 
 static const struct vmk_file_ops output_callback_ops = {
@@ -236,6 +265,7 @@ static const struct vmk_file_ops output_callback_ops = {
     .write = callback_write,
     .poll = output_poll,
     .statx = stream_statx,
+    .state = &vmk_state_stream,
 };
 
 static const struct vmk_file_ops *
@@ -266,6 +296,7 @@ vmk_stream_open(struct vmk_files *files, enum vmkit_stream stream,
     vmk_file_init(&made->file, find_ops(stream, config->kind),
                   stream == VMKIT_STREAM_STDIN ? O_RDONLY : O_WRONLY, NULL);
     made->file.number = vmk_files_next_number(files);
+    made->stream = stream;
     made->output = &files->outputs[stream];
     made->output->kept = config->kind == VMK_STREAM_BUFFER;
     made->limit = config->limit;

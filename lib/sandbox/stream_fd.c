@@ -9,6 +9,7 @@
 #include "sandbox/files.h"
 #include "sandbox/hostio.h"
 #include "sandbox/process.h"
+#include "sandbox/state_codec.h"
 #include "sandbox/uaccess.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ struct kernel_termios {
 
 struct fd_stream {
     struct vmk_file file;
+    enum vmkit_stream stream;
     struct vmk_host_fd *host;
     struct vmk_hostio io;
 };
@@ -190,6 +192,16 @@ fd_destroy(struct vmk_file *file)
     vmk_host_fd_unref(stream->host);
 }
 
+static int
+fd_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    vmk_bytes_put_u8(writer->bytes, (uint8_t)((struct fd_stream *)file)->stream);
+    return 0;
+}
+
+/* Loaded as any stream, whatever that one is connected to. */
+static const struct vmk_state_kind fd_state = {VMK_STATE_STREAM, fd_save, NULL};
+
 static const struct vmk_file_ops fd_ops = {
     .kind = "pipe",
     .read = fd_read,
@@ -201,6 +213,7 @@ static const struct vmk_file_ops fd_ops = {
     .ioctl = fd_ioctl,
     .poll = fd_poll,
     .poll_fd = fd_poll_fd,
+    .state = &fd_state,
     .destroy = fd_destroy,
 };
 
@@ -232,6 +245,7 @@ vmk_stream_open_fd(struct vmk_files *files, enum vmkit_stream stream,
     }
     vmk_file_init(&made->file, &fd_ops, guest_flags(stream, (uint32_t)flags), NULL);
     made->file.number = vmk_files_next_number(files);
+    made->stream = stream;
     made->host = vmk_host_fd_ref(config->fd);
     *ret_file = &made->file;
     return 0;

@@ -143,6 +143,16 @@ give_slot(struct vmkit_vm *vm, uint32_t slot)
     vm->free_slots[vm->free_slot_count++] = slot;
 }
 
+/* Tell KVM of a region. */
+static int
+set_slot(struct vmkit_vm *vm, const struct vmk_region *region, vmkit_error **ret_error)
+{
+    uint32_t flags = (region->read_only ? VMK_KVM_SLOT_READ_ONLY : 0u) |
+                     (region->logged ? VMK_KVM_SLOT_DIRTY_LOG : 0u);
+    return vmk_kvm_vm_set_slot(vm->kvm, region->slot, flags, region->gpa, region->size, region->hva,
+                               ret_error);
+}
+
 static int
 add_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_error)
 {
@@ -154,14 +164,23 @@ add_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_err
         give_slot(vm, region->slot);
         return result;
     }
-    const struct vmk_region *added = vmk_regions_find(&vm->regions, region->gpa);
-    result =
-        vmk_kvm_vm_set_slot(vm->kvm, added->slot, region->read_only ? VMK_KVM_SLOT_READ_ONLY : 0,
-                            added->gpa, added->size, added->hva, ret_error);
+    result = set_slot(vm, vmk_regions_find(&vm->regions, region->gpa), ret_error);
     if (result < 0) {
         vmk_regions_remove(&vm->regions, region->gpa);
         give_slot(vm, region->slot);
     }
+    return result;
+}
+
+static int
+add_locked(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_error)
+{
+    int result = vmk_vm_check(vm, ret_error);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&vm->lock);
+    result = add_region(vm, region, ret_error);
+    pthread_mutex_unlock(&vm->lock);
     return result;
 }
 
@@ -172,16 +191,19 @@ vmk_vm_add_memory(struct vmkit_vm *vm, uint64_t gpa, struct vmkit_memory *memory
     struct vmk_region region = {
         .gpa = gpa, .size = size, .offset = offset, .memory = memory, .read_only = read_only};
     struct vmk_kvm_system *system = vmk_kvm_vm_get_system(vm->kvm);
-    int result = vmk_vm_check(vm, ret_error);
-    if (result < 0)
-        return result;
     if (read_only && !vmk_kvm_system_has(system, VMKIT_CAPABILITY_READONLY_MEMORY))
         return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
                              "this host's KVM has no read-only memory");
-    pthread_mutex_lock(&vm->lock);
-    result = add_region(vm, &region, ret_error);
-    pthread_mutex_unlock(&vm->lock);
-    return result;
+    return add_locked(vm, &region, ret_error);
+}
+
+int
+vmk_vm_add_logged_memory(struct vmkit_vm *vm, uint64_t gpa, struct vmkit_memory *memory,
+                         uint64_t offset, uint64_t size, vmkit_error **ret_error)
+{
+    struct vmk_region region = {
+        .gpa = gpa, .size = size, .offset = offset, .memory = memory, .logged = true};
+    return add_locked(vm, &region, ret_error);
 }
 
 static int
@@ -270,9 +292,7 @@ vmk_vm_refresh_memory(struct vmkit_vm *vm, uint64_t gpa, vmkit_error **ret_error
     } else {
         result = vmk_kvm_vm_delete_slot(vm->kvm, region->slot, ret_error);
         if (result == 0)
-            result = vmk_kvm_vm_set_slot(vm->kvm, region->slot,
-                                         region->read_only ? VMK_KVM_SLOT_READ_ONLY : 0,
-                                         region->gpa, region->size, region->hva, ret_error);
+            result = set_slot(vm, region, ret_error);
     }
     pthread_mutex_unlock(&vm->lock);
     return result;

@@ -83,12 +83,33 @@ int
 vmk_vm_add_memory(struct vmkit_vm *vm, uint64_t gpa, struct vmkit_memory *memory, uint64_t offset,
                   uint64_t size, bool read_only, vmkit_error **ret_error);
 
+/* The same of memory whose pages are noted in the dirty log when the guest writes to them. */
+int
+vmk_vm_add_logged_memory(struct vmkit_vm *vm, uint64_t gpa, struct vmkit_memory *memory,
+                         uint64_t offset, uint64_t size, vmkit_error **ret_error);
+
+/* Have reading leave the dirty log as it is, see vmk_kvm_vm_keep_dirty_log(). Before memory is
+ * added. -ENOTSUP on a host that cannot. */
+int
+vmk_vm_keep_dirty_log(struct vmkit_vm *vm, vmkit_error **ret_error);
+
+/* Set the bits of pages that the guest wrote to in `bitmap`, one bit a page of the region that
+ * begins at `gpa`, in whole words, all of which are written. -ENOENT without such a region. */
+int
+vmk_vm_get_dirty_log(struct vmkit_vm *vm, uint64_t gpa, uint64_t *bitmap, vmkit_error **ret_error);
+
+/* Take the pages whose bit is set out of the log. */
+int
+vmk_vm_clear_dirty_log(struct vmkit_vm *vm, uint64_t gpa, const uint64_t *bitmap,
+                       vmkit_error **ret_error);
+
 /* Take the region that begins at `gpa` away again, with a vCPU running or not. */
 int
 vmk_vm_remove_memory(struct vmkit_vm *vm, uint64_t gpa, vmkit_error **ret_error);
 
 /* Take the region that holds `gpa` away from KVM and give it back at once: KVM forgets every
- * translation that it derived from the guest's page tables. With no vCPU running. */
+ * translation that it derived from the guest's page tables. A dirty log of that region begins anew.
+ * With no vCPU running. */
 int
 vmk_vm_refresh_memory(struct vmkit_vm *vm, uint64_t gpa, vmkit_error **ret_error);
 

@@ -123,9 +123,10 @@ static int
 use_vm(struct vmkit_vm *vm, struct vmkit_memory *memory, vmkit_error **error)
 {
     struct vmkit_vcpu *vcpu = NULL;
-    uint64_t dirty;
+    uint64_t dirty = 1;
     struct vmk_kvm_doorbell doorbell = {.address = 0x500, .size = 1, .pio = true};
-    int result = vmk_vm_add_memory(vm, 0, memory, 0, 0x10000, false, error);
+    int result = vmk_vm_keep_dirty_log(vm, error);
+    result = result < 0 ? result : vmk_vm_add_memory(vm, 0, memory, 0, 0x10000, false, error);
     result = result < 0 ? result : vmk_vm_add_memory(vm, 0x20000, memory, 0, 0x1000, true, error);
     result = result < 0 ? result : vmk_vm_write(vm, 0x1000, code, sizeof code, error);
     doorbell.fd = eventfd(0, EFD_CLOEXEC);
@@ -141,6 +142,9 @@ use_vm(struct vmkit_vm *vm, struct vmkit_memory *memory, vmkit_error **error)
                                        0x1000, vmk_memory_get_pointer(memory), error);
     result = result < 0 ? result : vmk_kvm_vm_get_dirty_log(vmk_vm_get_kvm(vm), 9, &dirty, error);
     result = result < 0 ? result : vmk_kvm_vm_delete_slot(vmk_vm_get_kvm(vm), 9, error);
+    result = result < 0 ? result : vmk_vm_add_logged_memory(vm, 0x40000, memory, 0, 0x1000, error);
+    result = result < 0 ? result : vmk_vm_get_dirty_log(vm, 0x40000, &dirty, error);
+    result = result < 0 ? result : vmk_vm_clear_dirty_log(vm, 0x40000, &dirty, error);
     result = result < 0 ? result : vmk_vm_remove_memory(vm, 0x20000, error);
     vmk_vcpu_unref(vcpu);
     return result;
