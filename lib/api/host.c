@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/check.h"
 #include "api/export.h"
+#include "api/uncancelled.h"
 #include "vm/host.h"
 #include "vm/vcpu.h"
 
 VMKIT_EXPORT int
 vmkit_host_probe(uint64_t flags, vmkit_host **ret_host, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(ret_host);
     VMK_API_CHECK_FLAGS(flags, VMKIT_HOST_PROBE_MEASURE);
     return vmk_host_probe(NULL, NULL, (flags & VMKIT_HOST_PROBE_MEASURE) != 0, ret_host, ret_error);
@@ -16,6 +18,7 @@ VMKIT_EXPORT int
 vmkit_host_probe_path(const char *path, uint64_t flags, vmkit_host **ret_host,
                       vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(path);
     VMK_API_CHECK_POINTER(ret_host);
     VMK_API_CHECK_FLAGS(flags, VMKIT_HOST_PROBE_MEASURE);

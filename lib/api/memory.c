@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/check.h"
 #include "api/export.h"
+#include "api/uncancelled.h"
 #include "mem/memory.h"
 
 VMKIT_EXPORT int
 vmkit_memory_new_anonymous(uint64_t size, uint64_t flags, vmkit_memory **ret_memory,
                            vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(ret_memory);
     return vmk_memory_new_anonymous(size, flags, ret_memory, ret_error);
 }
@@ -15,6 +17,7 @@ VMKIT_EXPORT int
 vmkit_memory_new_memfd(const char *name, uint64_t size, uint64_t flags, vmkit_memory **ret_memory,
                        vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(ret_memory);
     return vmk_memory_new_memfd(name, size, flags, ret_memory, ret_error);
 }
@@ -23,6 +26,7 @@ VMKIT_EXPORT int
 vmkit_memory_new_fd(int fd, uint64_t offset, uint64_t size, uint64_t flags,
                     vmkit_memory **ret_memory, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(ret_memory);
     return vmk_memory_new_fd(fd, offset, size, flags, ret_memory, ret_error);
 }
@@ -31,6 +35,7 @@ VMKIT_EXPORT int
 vmkit_memory_new_user(void *address, uint64_t size, vmkit_memory_release_callback release,
                       void *user_data, vmkit_memory **ret_memory, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(ret_memory);
     return vmk_memory_new_user(address, size, release, user_data, ret_memory, ret_error);
 }
@@ -44,6 +49,7 @@ vmkit_memory_ref(vmkit_memory *memory)
 VMKIT_EXPORT void
 vmkit_memory_unref(vmkit_memory *memory)
 {
+    VMK_API_UNCANCELLED;
     vmk_memory_unref(memory);
 }
 

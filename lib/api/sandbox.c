@@ -3,6 +3,7 @@
 
 #include "api/export.h"
 #include "api/record.h"
+#include "api/uncancelled.h"
 #include "sandbox/syscall.h"
 #include "util/error.h"
 
@@ -12,6 +13,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_new(const vmkit_sandbox_config *config, vmkit_sandbox **ret_sandbox,
                   vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(config);
     VMK_API_CHECK_POINTER(ret_sandbox);
     return vmk_sandbox_new(config, NULL, ret_sandbox, ret_error);
@@ -26,6 +28,7 @@ vmkit_sandbox_ref(vmkit_sandbox *sandbox)
 VMKIT_EXPORT void
 vmkit_sandbox_unref(vmkit_sandbox *sandbox)
 {
+    VMK_API_UNCANCELLED;
     if (sandbox != NULL)
         vmk_sandbox_unref(sandbox);
 }
@@ -34,6 +37,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
                   vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(sandbox);
     VMK_API_CHECK_RECORD(outcome, instruction_pointer);
     struct vmkit_sandbox_outcome full = {.size = sizeof full};
@@ -46,6 +50,7 @@ vmkit_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
 VMKIT_EXPORT void
 vmkit_sandbox_kill(vmkit_sandbox *sandbox)
 {
+    VMK_API_UNCANCELLED;
     if (sandbox != NULL)
         vmk_sandbox_kill(sandbox);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/export.h"
+#include "api/uncancelled.h"
 #include "sandbox/config.h"
 #include "util/error.h"
 
@@ -30,6 +31,7 @@ vmkit_sandbox_config_ref(vmkit_sandbox_config *config)
 VMKIT_EXPORT void
 vmkit_sandbox_config_unref(vmkit_sandbox_config *config)
 {
+    VMK_API_UNCANCELLED;
     vmk_config_unref(config);
 }
 
@@ -37,6 +39,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_set_program_path(vmkit_sandbox_config *config, const char *path,
                                       vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_set_program_path(config, path, ret_error);
 }
@@ -44,6 +47,7 @@ vmkit_sandbox_config_set_program_path(vmkit_sandbox_config *config, const char *
 VMKIT_EXPORT int
 vmkit_sandbox_config_set_program_fd(vmkit_sandbox_config *config, int fd, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error) : vmk_config_set_program_fd(config, fd, ret_error);
 }
 
@@ -51,6 +55,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_set_program_memory(vmkit_sandbox_config *config, const void *data,
                                         uint64_t size, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_set_program_memory(config, data, size, ret_error);
 }
@@ -90,6 +95,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_add_folder(vmkit_sandbox_config *config, const char *host_path,
                                 const char *guest_path, uint64_t flags, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_add_folder(config, host_path, guest_path, flags, ret_error);
 }
@@ -98,6 +104,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_add_folder_fd(vmkit_sandbox_config *config, int fd, const char *guest_path,
                                    uint64_t flags, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_add_folder_fd(config, fd, guest_path, flags, ret_error);
 }
@@ -106,6 +113,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_set_stream_fd(vmkit_sandbox_config *config, uint32_t stream, int fd,
                                    vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_set_stream_fd(config, stream, fd, ret_error);
 }
@@ -114,6 +122,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_set_input(vmkit_sandbox_config *config, const void *data, uint64_t size,
                                vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_set_input(config, data, size, ret_error);
 }
@@ -122,6 +131,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_set_input_callback(vmkit_sandbox_config *config, vmkit_input_callback callback,
                                         void *user_data, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_set_input_callback(config, callback, user_data, ret_error);
 }
@@ -130,6 +140,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_config_set_output_buffer(vmkit_sandbox_config *config, uint32_t stream,
                                        uint64_t limit, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL ? no_config(ret_error)
                           : vmk_config_set_output_buffer(config, stream, limit, ret_error);
 }
@@ -139,6 +150,7 @@ vmkit_sandbox_config_set_output_callback(vmkit_sandbox_config *config, uint32_t 
                                          vmkit_output_callback callback, void *user_data,
                                          vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     return config == NULL
                ? no_config(ret_error)
                : vmk_config_set_output_callback(config, stream, callback, user_data, ret_error);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/export.h"
 #include "api/record.h"
+#include "api/uncancelled.h"
 #include "vm/vcpu.h"
 
 VMKIT_EXPORT int
 vmkit_vcpu_new(vmkit_vm *vm, uint32_t id, vmkit_vcpu **ret_vcpu, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     VMK_API_CHECK_POINTER(ret_vcpu);
     return vmk_vcpu_new(vm, id, ret_vcpu, ret_error);
@@ -20,6 +22,7 @@ vmkit_vcpu_ref(vmkit_vcpu *vcpu)
 VMKIT_EXPORT void
 vmkit_vcpu_unref(vmkit_vcpu *vcpu)
 {
+    VMK_API_UNCANCELLED;
     vmk_vcpu_unref(vcpu);
 }
 
@@ -38,6 +41,7 @@ vmkit_vcpu_get_vm(const vmkit_vcpu *vcpu)
 VMKIT_EXPORT int
 vmkit_vcpu_run(vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vcpu);
     VMK_API_CHECK_RECORD(exit, data);
     struct vmkit_exit full;
@@ -64,6 +68,7 @@ vmkit_vcpu_complete(vmkit_vcpu *vcpu, vmkit_error **ret_error)
 VMKIT_EXPORT void
 vmkit_vcpu_kick(vmkit_vcpu *vcpu)
 {
+    VMK_API_UNCANCELLED;
     if (vcpu != NULL)
         vmk_vcpu_kick(vcpu);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/check.h"
 #include "api/export.h"
+#include "api/uncancelled.h"
 #include "vm/vm.h"
 
 #include <vmkit/vm.h>
@@ -23,12 +24,14 @@ vmkit_vm_config_ref(vmkit_vm_config *config)
 VMKIT_EXPORT void
 vmkit_vm_config_unref(vmkit_vm_config *config)
 {
+    VMK_API_UNCANCELLED;
     vmk_vm_config_unref(config);
 }
 
 VMKIT_EXPORT int
 vmkit_vm_config_set_kvm_path(vmkit_vm_config *config, const char *path, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(config);
     return vmk_vm_config_set_kvm_path(config, path, ret_error);
 }
@@ -36,6 +39,7 @@ vmkit_vm_config_set_kvm_path(vmkit_vm_config *config, const char *path, vmkit_er
 VMKIT_EXPORT int
 vmkit_vm_config_set_kvm_fd(vmkit_vm_config *config, int fd, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(config);
     return vmk_vm_config_set_kvm_fd(config, fd, ret_error);
 }
@@ -51,6 +55,7 @@ vmkit_vm_config_set_interrupt_controller(vmkit_vm_config *config, uint32_t contr
 VMKIT_EXPORT int
 vmkit_vm_new(const vmkit_vm_config *config, vmkit_vm **ret_vm, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(ret_vm);
     return vmk_vm_new_configured(config, ret_vm, ret_error);
 }
@@ -64,6 +69,7 @@ vmkit_vm_ref(vmkit_vm *vm)
 VMKIT_EXPORT void
 vmkit_vm_unref(vmkit_vm *vm)
 {
+    VMK_API_UNCANCELLED;
     vmk_vm_unref(vm);
 }
 
@@ -71,6 +77,7 @@ VMKIT_EXPORT int
 vmkit_vm_add_memory(vmkit_vm *vm, uint64_t gpa, vmkit_memory *memory, uint64_t offset,
                     uint64_t size, uint64_t flags, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     VMK_API_CHECK_POINTER(memory);
     VMK_API_CHECK_FLAGS(flags, VMKIT_REGION_READ_ONLY);
@@ -81,6 +88,7 @@ vmkit_vm_add_memory(vmkit_vm *vm, uint64_t gpa, vmkit_memory *memory, uint64_t o
 VMKIT_EXPORT int
 vmkit_vm_remove_memory(vmkit_vm *vm, uint64_t gpa, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     return vmk_vm_remove_memory(vm, gpa, ret_error);
 }
@@ -88,6 +96,7 @@ vmkit_vm_remove_memory(vmkit_vm *vm, uint64_t gpa, vmkit_error **ret_error)
 VMKIT_EXPORT int
 vmkit_vm_read(vmkit_vm *vm, uint64_t gpa, void *destination, uint64_t size, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     if (size != 0)
         VMK_API_CHECK_POINTER(destination);
@@ -98,6 +107,7 @@ VMKIT_EXPORT int
 vmkit_vm_write(vmkit_vm *vm, uint64_t gpa, const void *source, uint64_t size,
                vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     if (size != 0)
         VMK_API_CHECK_POINTER(source);
@@ -118,6 +128,7 @@ vmkit_vm_add_handler(vmkit_vm *vm, uint32_t space, uint64_t address, uint64_t si
                      vmkit_access_callback callback, vmkit_handler_release_callback release,
                      void *user_data, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     VMK_API_CHECK_POINTER(callback);
     struct vmk_bus_handler handler = {callback, release, user_data};
@@ -127,6 +138,7 @@ vmkit_vm_add_handler(vmkit_vm *vm, uint32_t space, uint64_t address, uint64_t si
 VMKIT_EXPORT int
 vmkit_vm_remove_handler(vmkit_vm *vm, uint32_t space, uint64_t address, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     return vmk_vm_remove_handler(vm, (enum vmkit_space)space, address, ret_error);
 }
@@ -166,6 +178,7 @@ VMKIT_EXPORT int
 vmkit_vm_add_ioeventfd(vmkit_vm *vm, uint32_t space, uint64_t address, uint32_t length,
                        uint64_t flags, uint64_t value, int fd, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     struct vmk_kvm_doorbell doorbell =
         doorbell_from_public(space, address, length, flags, value, fd);
@@ -177,6 +190,7 @@ VMKIT_EXPORT int
 vmkit_vm_remove_ioeventfd(vmkit_vm *vm, uint32_t space, uint64_t address, uint32_t length,
                           uint64_t flags, uint64_t value, int fd, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     struct vmk_kvm_doorbell doorbell =
         doorbell_from_public(space, address, length, flags, value, fd);
@@ -187,6 +201,7 @@ vmkit_vm_remove_ioeventfd(vmkit_vm *vm, uint32_t space, uint64_t address, uint32
 VMKIT_EXPORT int
 vmkit_vm_add_irqfd(vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     return vmk_vm_set_irqfd(vm, fd, gsi, resample_fd, true, ret_error);
 }
@@ -194,6 +209,7 @@ vmkit_vm_add_irqfd(vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, vmkit_er
 VMKIT_EXPORT int
 vmkit_vm_remove_irqfd(vmkit_vm *vm, int fd, uint32_t gsi, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(vm);
     return vmk_vm_set_irqfd(vm, fd, gsi, -1, false, ret_error);
 }
