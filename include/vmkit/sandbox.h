@@ -492,7 +492,8 @@ vmkit_sandbox_unref(vmkit_sandbox *sandbox);
  *         thread, or this one, runs it; -ENOTSUP when it has ended before; -EAGAIN when the host
  *         has no place left for the signals that stop a guest, of a kill or of a limit of time
  *         (RLIMIT_SIGPENDING), or no task that its KVM needs (RLIMIT_NPROC), in which case the
- *         program is where it was and can be run again; -EIO when KVM failed; -ENOMEM.
+ *         program is where it was and can be run again; -EPERM in a child of fork(2), whose parent
+ *         made it; -EIO when KVM failed; -ENOMEM.
  *
  * While it runs, one real-time signal (vmkit_host_get_kick_signal()) is blocked in the calling
  * thread; the thread's signal mask is as it was when the call returns. No other thread is touched.

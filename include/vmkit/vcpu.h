@@ -10,6 +10,7 @@
  * The state of a vCPU (its registers, see x86_64.h) is read and set while it does not run, or by
  * the thread that runs it from inside of its callbacks; from another thread it is -EBUSY meanwhile.
  * vmkit_vcpu_kick(), vmkit_vcpu_interrupt() and vmkit_vcpu_nmi() work from any thread at any time.
+ * In a child of fork(2) every call on a vCPU of the parent is -EPERM but its release.
  */
 #ifndef VMKIT_VCPU_H
 #define VMKIT_VCPU_H

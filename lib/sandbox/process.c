@@ -43,7 +43,11 @@ vmk_process_cpu_ns(const struct vmk_process *process)
 {
     if (!process->running)
         return process->cpu_before_ns;
-    return process->cpu_before_ns + clock_ns(CLOCK_THREAD_CPUTIME_ID) - process->thread_cpu_base_ns;
+    uint64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    /* The clock begins anew in a child of fork(2), in which a callback came back. */
+    if (now < process->thread_cpu_base_ns)
+        return process->cpu_before_ns;
+    return process->cpu_before_ns + now - process->thread_cpu_base_ns;
 }
 
 static void
@@ -98,6 +102,7 @@ vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *lim
     const struct vmk_time_limits *own = limits != NULL ? limits : &none;
     process->thread_cpu_base_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     process->running = true;
+    process->host_process = getpid();
     process->wall_deadline_ns =
         deadline(vmk_process_now_ns(), process->limits.wall_time_ns, own->wall_ns);
     process->cpu_deadline_ns =
@@ -113,9 +118,10 @@ vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *lim
 void
 vmk_process_finish(struct vmk_process *process)
 {
-    if (process->real_timer_made)
+    bool own = process->host_process == getpid();
+    if (process->real_timer_made && own)
         timer_delete(process->real_timer);
-    if (process->cpu_timer_made)
+    if (process->cpu_timer_made && own)
         timer_delete(process->cpu_timer);
     process->real_timer_made = process->cpu_timer_made = false;
     process->cpu_before_ns = vmk_process_cpu_ns(process);

@@ -102,6 +102,7 @@ struct vmk_process {
     uint64_t thread_cpu_base_ns; /* The thread's CPU time when it began. */
     uint64_t cpu_before_ns;      /* CPU time of runs before. */
     bool running;
+    pid_t host_process; /* that has the timers: a child of fork(2) has not inherited them */
     bool real_timer_made;
     bool cpu_timer_made;
     timer_t real_timer;

@@ -290,6 +290,9 @@ vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
 void
 vmk_sandbox_kill(vmkit_sandbox *sandbox)
 {
+    /* A child of fork(2) shares the eventfd with its parent, whose waits it would end for good. */
+    if (!vmk_vm_is_own(sandbox->vm))
+        return;
     atomic_store(&sandbox->process.killed, true);
     eventfd_write(sandbox->process.wake_fd, 1);
     vmk_vcpu_kick(sandbox->vcpu);

@@ -199,7 +199,10 @@ vmk_vcpu_fail_run(struct vmkit_vcpu *vcpu, int result, const char *what, vmkit_e
             "%s: the host makes no further task, and its KVM needs one for each VM "
             "(RLIMIT_NPROC, or pids.max of the control group)",
             what);
-    /* KVM's word for a VM that it has given up. */
+    /* KVM's word for a child of fork(2) too. */
+    if (result == -EIO && !vmk_vm_is_own(vcpu->vm))
+        return vmk_vm_check(vcpu->vm, ret_error);
+    /* And for a VM that it has given up. */
     if (result == -EIO)
         vmk_vm_fail(vcpu->vm, what);
     return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED, "%s", what);
@@ -237,6 +240,8 @@ vmk_vcpu_nudge(struct vmkit_vcpu *vcpu)
 void
 vmk_vcpu_kick(struct vmkit_vcpu *vcpu)
 {
+    if (!vmk_vm_is_own(vcpu->vm))
+        return;
     atomic_store(&vcpu->kick_pending, true);
     vmk_vcpu_nudge(vcpu);
 }

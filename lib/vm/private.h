@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 #include <time.h>
 
 enum { VMK_VM_FAILING = 1, VMK_VM_FAILED = 2 };
@@ -28,6 +29,7 @@ struct vmkit_vm {
     /* Moves with every change of `bus`; read without the lock. */
     atomic_uint_fast64_t bus_generation;
     enum vmk_vm_irqchip irqchip; /* never changes */
+    pid_t process;               /* that made it; never changes */
     /* 0, then VMK_VM_FAILING while `failure` is written, then VMK_VM_FAILED; without the lock,
      * since a vCPU that is locked may find out. */
     atomic_uint failed;

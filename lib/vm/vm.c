@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int
 create_irqchip(struct vmkit_vm *vm, const struct vmk_vm_options *options, vmkit_error **ret_error)
@@ -56,6 +57,7 @@ vmk_vm_new(const struct vmk_vm_options *options, struct vmkit_vm **ret_vm, vmkit
     if (options == NULL)
         options = &defaults;
     vm->irqchip = options->irqchip;
+    vm->process = getpid();
     result = vm_create(vm, options, ret_error);
     if (result < 0)
         vmk_vm_unref(vm);
@@ -92,13 +94,32 @@ vmk_vm_get_kvm(struct vmkit_vm *vm)
     return vm->kvm;
 }
 
-int
-vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error)
+bool
+vmk_vm_is_own(const struct vmkit_vm *vm)
+{
+    return vm->process == getpid();
+}
+
+/* What the host's memory alone answers, works in every process. */
+static int
+check_health(struct vmkit_vm *vm, vmkit_error **ret_error)
 {
     if (atomic_load_explicit(&vm->failed, memory_order_acquire) != VMK_VM_FAILED)
         return 0;
     return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE, "the VM has failed: %s",
                          vm->failure);
+}
+
+int
+vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error)
+{
+    int result = check_health(vm, ret_error);
+    if (result < 0 || vmk_vm_is_own(vm))
+        return result;
+    return vmk_error_set(ret_error, EPERM, VMKIT_ERROR_WRONG_STATE,
+                         "the VM belongs to process %d, which made it: KVM lets no other process "
+                         "use it",
+                         (int)vm->process);
 }
 
 void
@@ -243,7 +264,7 @@ int
 vmk_vm_read(struct vmkit_vm *vm, uint64_t gpa, void *destination, uint64_t size,
             vmkit_error **ret_error)
 {
-    int result = vmk_vm_check(vm, ret_error);
+    int result = check_health(vm, ret_error);
     if (result < 0)
         return result;
     pthread_mutex_lock(&vm->lock);
@@ -256,7 +277,7 @@ int
 vmk_vm_write(struct vmkit_vm *vm, uint64_t gpa, const void *source, uint64_t size,
              vmkit_error **ret_error)
 {
-    int result = vmk_vm_check(vm, ret_error);
+    int result = check_health(vm, ret_error);
     if (result < 0)
         return result;
     pthread_mutex_lock(&vm->lock);
@@ -269,7 +290,7 @@ int
 vmk_vm_get_pointer(struct vmkit_vm *vm, uint64_t gpa, uint64_t size, void **ret_pointer,
                    vmkit_error **ret_error)
 {
-    int result = vmk_vm_check(vm, ret_error);
+    int result = check_health(vm, ret_error);
     if (result < 0)
         return result;
     pthread_mutex_lock(&vm->lock);

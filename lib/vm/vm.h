@@ -70,7 +70,12 @@ vmk_vm_unref(struct vmkit_vm *vm);
 struct vmk_kvm_vm *
 vmk_vm_get_kvm(struct vmkit_vm *vm);
 
-/* 0, or the error of a VM that has failed for good: -EIO. */
+/* Whether this process made the VM. A child of fork(2) has a copy of what the library knows of it,
+ * and shares the pages and descriptors that belong to the vCPUs of the parent. */
+bool
+vmk_vm_is_own(const struct vmkit_vm *vm);
+
+/* 0, or the error of a VM that has failed for good, -EIO, or is another process's, -EPERM. */
 int
 vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error);
 

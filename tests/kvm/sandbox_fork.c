@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes with sandboxes that fork: the child cannot run them, and does them no harm. */
+#include "harness.h"
+#include "sandbox_guest.h"
+
+#include <vmkit/vmkit.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MILLISECOND UINT64_C(1000000)
+
+struct taken {
+    pid_t child; /* -1: do not fork */
+    size_t size;
+    char text[64];
+};
+
+static vmkit_sandbox *
+make_sandbox(vmkit_sandbox_config *config)
+{
+    vmkit_sandbox *sandbox = NULL;
+    ck_assert_int_eq(vmkit_sandbox_new(config, &sandbox, NULL), 0);
+    vmkit_sandbox_config_unref(config);
+    return sandbox;
+}
+
+static void
+assert_child_ends_well(pid_t child)
+{
+    int status = -1;
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child's status is 0x%x",
+                  (unsigned)status);
+}
+
+static void
+assert_foreign(vmkit_sandbox *sandbox)
+{
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    vmkit_error *error = NULL;
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, &error), -EPERM);
+    ck_assert_uint_eq(vmkit_error_get_kind(error), VMKIT_ERROR_WRONG_STATE);
+    ck_assert_ptr_nonnull(strstr(vmkit_error_get_message(error), "belongs to process"));
+    vmkit_error_unref(error);
+}
+
+static _Noreturn void
+be_the_child(vmkit_sandbox *sandbox)
+{
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    struct vmkit_sandbox_stats stats = {.size = sizeof stats};
+    assert_foreign(sandbox);
+    vmkit_sandbox_kill(sandbox);
+    assert_foreign(sandbox);
+    ck_assert_int_eq(vmkit_sandbox_get_stats(sandbox, &stats, NULL), 0);
+    ck_assert_uint_eq(stats.syscalls, 0);
+    vmkit_sandbox_unref(sandbox);
+
+    sandbox =
+        make_sandbox(guest_configure(&guest_probe, (const char *[]){"probe", "exit", "3", NULL}));
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_int_eq(outcome.exit_status, 3);
+    vmkit_sandbox_unref(sandbox);
+    _exit(0);
+}
+
+/* A kill by the child would also wake every wait of the parent's guest for good. */
+START_TEST(a_child_cannot_run_or_kill_the_parents_sandbox)
+{
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    vmkit_sandbox_config *config =
+        guest_configure(&guest_probe, (const char *[]){"probe", "sleep", NULL});
+    vmkit_sandbox_config_set_wall_time_limit(config, 500 * MILLISECOND, NULL);
+    vmkit_sandbox *sandbox = make_sandbox(config);
+    pid_t child = fork();
+    if (child == 0)
+        be_the_child(sandbox);
+    assert_child_ends_well(child);
+
+    uint64_t before = guest_cpu_ns();
+    ck_assert_int_eq(vmkit_sandbox_run(sandbox, &outcome, NULL), 0);
+    ck_assert_uint_eq(outcome.kind, VMKIT_OUTCOME_LIMIT);
+    ck_assert_uint_eq(outcome.limit, VMKIT_LIMIT_WALL_TIME);
+    ck_assert_uint_lt(guest_cpu_ns() - before, 250 * MILLISECOND);
+    vmkit_sandbox_unref(sandbox);
+}
+END_TEST
+
+static int64_t
+take_and_fork(void *user_data, const void *data, uint64_t size)
+{
+    struct taken *taken = user_data;
+    ck_assert_uint_lt(taken->size + size, sizeof taken->text);
+    memcpy(taken->text + taken->size, data, size);
+    taken->size += size;
+    if (taken->child < 0)
+        taken->child = fork();
+    return (int64_t)size;
+}
+
+START_TEST(a_child_that_comes_back_from_a_callback_leaves_the_run_with_an_error)
+{
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    struct taken taken = {.child = -1};
+    vmkit_error *error = NULL;
+    vmkit_sandbox_config *config =
+        guest_configure(&guest_probe, (const char *[]){"probe", "copy", NULL});
+    /* It has timers, which the child must not touch. */
+    vmkit_sandbox_config_set_wall_time_limit(config, 30000 * MILLISECOND, NULL);
+    vmkit_sandbox_config_set_cpu_time_limit(config, 30000 * MILLISECOND, NULL);
+    ck_assert_int_eq(vmkit_sandbox_config_set_input(config, "hello", 5, NULL), 0);
+    ck_assert_int_eq(vmkit_sandbox_config_set_output_callback(config, VMKIT_STREAM_STDOUT,
+                                                              take_and_fork, &taken, NULL),
+                     0);
+    vmkit_sandbox *sandbox = make_sandbox(config);
+    int result = vmkit_sandbox_run(sandbox, &outcome, &error);
+    if (taken.child == 0) {
+        ck_assert_int_eq(result, -EPERM);
+        ck_assert_ptr_nonnull(strstr(vmkit_error_get_message(error), "belongs to process"));
+        vmkit_error_unref(error);
+        vmkit_sandbox_unref(sandbox);
+        _exit(0);
+    }
+    ck_assert_int_eq(result, 0);
+    ck_assert_uint_eq(outcome.kind, VMKIT_OUTCOME_EXITED);
+    ck_assert_int_eq(outcome.exit_status, 0);
+    ck_assert_str_eq(taken.text, "hello");
+    assert_child_ends_well(taken.child);
+    vmkit_sandbox_unref(sandbox);
+}
+END_TEST
+
+Suite *
+make_suite(void)
+{
+    Suite *suite = suite_create("sandbox_fork");
+    TCase *tcase = tcase_create("sandbox_fork");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_child_cannot_run_or_kill_the_parents_sandbox);
+    tcase_add_test(tcase, a_child_that_comes_back_from_a_callback_leaves_the_run_with_an_error);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
