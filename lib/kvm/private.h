@@ -71,6 +71,15 @@ vmk_kvm_vcpu_ioctl(const struct vmk_kvm_vcpu *vcpu, unsigned long request, uintp
 int
 vmk_kvm_fail(vmkit_error **ret_error, int result, const char *call);
 
+/* One call that moves one structure. */
+int
+vmk_kvm_vm_call(const struct vmk_kvm_vm *vm, unsigned long request, const void *argument,
+                const char *name, vmkit_error **ret_error);
+
+int
+vmk_kvm_vcpu_call(const struct vmk_kvm_vcpu *vcpu, unsigned long request, const void *argument,
+                  const char *name, vmkit_error **ret_error);
+
 /* What x86_64.c and aarch64.c each offer. */
 
 /* Fill `facts->arch`, and free it. */

@@ -42,6 +42,22 @@ vmk_kvm_fail(vmkit_error **ret_error, int result, const char *call)
     return vmk_error_set_errno(ret_error, -result, kind_of(-result), "%s", call);
 }
 
+int
+vmk_kvm_vm_call(const struct vmk_kvm_vm *vm, unsigned long request, const void *argument,
+                const char *name, vmkit_error **ret_error)
+{
+    int result = vmk_kvm_vm_ioctl(vm, request, (uintptr_t)argument);
+    return result < 0 ? vmk_kvm_fail(ret_error, result, name) : 0;
+}
+
+int
+vmk_kvm_vcpu_call(const struct vmk_kvm_vcpu *vcpu, unsigned long request, const void *argument,
+                  const char *name, vmkit_error **ret_error)
+{
+    int result = vmk_kvm_vcpu_ioctl(vcpu, request, (uintptr_t)argument);
+    return result < 0 ? vmk_kvm_fail(ret_error, result, name) : 0;
+}
+
 static void
 facts_free(struct vmk_kvm_facts *facts)
 {

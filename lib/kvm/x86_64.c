@@ -2,6 +2,7 @@
 #include "kvm/x86_64.h"
 #include "kvm/private.h"
 #include "kvm/x86_64_convert.h"
+#include "kvm/x86_64_facts.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -20,13 +21,6 @@ _Static_assert(offsetof(struct vmk_user_regs, rflags) == offsetof(struct kvm_reg
 
 #define CPUID_LIMIT VMK_KVM_X86_CPUID_LIMIT
 
-/* What a system keeps: the leaves in both forms, so that a VM is made without a conversion. */
-struct x86_facts {
-    uint32_t count;
-    struct vmkit_x86_cpuid leaves[CPUID_LIMIT];
-    struct kvm_cpuid2 *uapi;
-};
-
 static struct kvm_cpuid2 *
 cpuid_new(uint32_t count)
 {
@@ -40,7 +34,7 @@ int
 vmk_kvm_arch_facts(const struct vmk_kvm_system *system, struct vmk_kvm_facts *facts,
                    vmkit_error **ret_error)
 {
-    struct x86_facts *x86 = calloc(1, sizeof *x86);
+    struct vmk_kvm_x86_facts *x86 = calloc(1, sizeof *x86);
     facts->arch = x86;
     if (x86 != NULL)
         x86->uapi = cpuid_new(CPUID_LIMIT);
@@ -55,6 +49,10 @@ vmk_kvm_arch_facts(const struct vmk_kvm_system *system, struct vmk_kvm_facts *fa
     for (uint32_t i = 0; i < x86->count; i++)
         vmk_kvm_cpuid_from_uapi(&x86->leaves[i], &x86->uapi->entries[i]);
 
+    result = vmk_kvm_x86_state_facts(system, x86, ret_error);
+    if (result < 0)
+        return result;
+
     /* Hosts older than KVM_CAP_XSAVE2 (Linux 5.17) have one page, always. */
     if (facts->xsave_size == 0)
         facts->xsave_size = sizeof(struct kvm_xsave);
@@ -64,7 +62,7 @@ vmk_kvm_arch_facts(const struct vmk_kvm_system *system, struct vmk_kvm_facts *fa
 void
 vmk_kvm_arch_facts_free(struct vmk_kvm_facts *facts)
 {
-    struct x86_facts *x86 = facts->arch;
+    struct vmk_kvm_x86_facts *x86 = facts->arch;
     if (x86 == NULL)
         return;
     free(x86->uapi);
@@ -74,7 +72,7 @@ vmk_kvm_arch_facts_free(struct vmk_kvm_facts *facts)
 const struct vmkit_x86_cpuid *
 vmk_kvm_x86_get_supported_cpuid(const struct vmk_kvm_system *system, uint32_t *ret_count)
 {
-    const struct x86_facts *x86 = system->facts->arch;
+    const struct vmk_kvm_x86_facts *x86 = system->facts->arch;
     *ret_count = x86->count;
     return x86->leaves;
 }
@@ -95,26 +93,17 @@ vmk_kvm_x86_split_irqchip(struct vmk_kvm_vm *vm, uint32_t pins, vmkit_error **re
                       : 0;
 }
 
-/* One call that moves one structure. */
-static int
-call(struct vmk_kvm_vcpu *vcpu, unsigned long request, const void *argument, const char *name,
-     vmkit_error **ret_error)
-{
-    int result = vmk_kvm_vcpu_ioctl(vcpu, request, (uintptr_t)argument);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, name) : 0;
-}
-
 int
 vmk_kvm_x86_get_regs(struct vmk_kvm_vcpu *vcpu, struct vmk_user_regs *regs, vmkit_error **ret_error)
 {
-    return call(vcpu, KVM_GET_REGS, regs, "KVM_GET_REGS", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_GET_REGS, regs, "KVM_GET_REGS", ret_error);
 }
 
 int
 vmk_kvm_x86_set_regs(struct vmk_kvm_vcpu *vcpu, const struct vmk_user_regs *regs,
                      vmkit_error **ret_error)
 {
-    return call(vcpu, KVM_SET_REGS, regs, "KVM_SET_REGS", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_REGS, regs, "KVM_SET_REGS", ret_error);
 }
 
 int
@@ -122,7 +111,7 @@ vmk_kvm_x86_get_sregs(struct vmk_kvm_vcpu *vcpu, struct vmkit_x86_sregs *sregs,
                       vmkit_error **ret_error)
 {
     struct kvm_sregs uapi = {0};
-    int result = call(vcpu, KVM_GET_SREGS, &uapi, "KVM_GET_SREGS", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_GET_SREGS, &uapi, "KVM_GET_SREGS", ret_error);
     if (result == 0)
         vmk_kvm_sregs_from_uapi(sregs, &uapi);
     return result;
@@ -134,21 +123,21 @@ vmk_kvm_x86_set_sregs(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_sregs *s
 {
     struct kvm_sregs uapi = {0};
     vmk_kvm_sregs_to_uapi(&uapi, sregs);
-    return call(vcpu, KVM_SET_SREGS, &uapi, "KVM_SET_SREGS", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_SREGS, &uapi, "KVM_SET_SREGS", ret_error);
 }
 
 int
 vmk_kvm_x86_get_xsave(struct vmk_kvm_vcpu *vcpu, void *buffer, vmkit_error **ret_error)
 {
     if (vmk_kvm_system_has(vcpu->vm->system, VMKIT_CAPABILITY_XSAVE2))
-        return call(vcpu, KVM_GET_XSAVE2, buffer, "KVM_GET_XSAVE2", ret_error);
-    return call(vcpu, KVM_GET_XSAVE, buffer, "KVM_GET_XSAVE", ret_error);
+        return vmk_kvm_vcpu_call(vcpu, KVM_GET_XSAVE2, buffer, "KVM_GET_XSAVE2", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_GET_XSAVE, buffer, "KVM_GET_XSAVE", ret_error);
 }
 
 int
 vmk_kvm_x86_set_xsave(struct vmk_kvm_vcpu *vcpu, const void *buffer, vmkit_error **ret_error)
 {
-    return call(vcpu, KVM_SET_XSAVE, buffer, "KVM_SET_XSAVE", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_XSAVE, buffer, "KVM_SET_XSAVE", ret_error);
 }
 
 /* The x87 and SSE registers are moved as a part of the extended state: what KVM_SET_FPU sets does
@@ -199,7 +188,7 @@ int
 vmk_kvm_x86_get_xcr0(struct vmk_kvm_vcpu *vcpu, uint64_t *ret_value, vmkit_error **ret_error)
 {
     struct kvm_xcrs xcrs = {0};
-    int result = call(vcpu, KVM_GET_XCRS, &xcrs, "KVM_GET_XCRS", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_GET_XCRS, &xcrs, "KVM_GET_XCRS", ret_error);
     if (result < 0)
         return result;
     for (uint32_t i = 0; i < xcrs.nr_xcrs && i < KVM_MAX_XCRS; i++) {
@@ -215,74 +204,7 @@ int
 vmk_kvm_x86_set_xcr0(struct vmk_kvm_vcpu *vcpu, uint64_t value, vmkit_error **ret_error)
 {
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = value}}};
-    return call(vcpu, KVM_SET_XCRS, &xcrs, "KVM_SET_XCRS", ret_error);
-}
-
-/* How many MSRs one call of the kernel takes: MAX_IO_MSRS. */
-#define MSR_BATCH 64
-
-/* struct kvm_msrs with its entries. */
-struct msr_batch {
-    uint32_t count;
-    uint32_t pad;
-    struct kvm_msr_entry entries[MSR_BATCH];
-};
-
-_Static_assert(offsetof(struct msr_batch, entries) == sizeof(struct kvm_msrs), "struct kvm_msrs");
-
-static int
-move_msrs(struct vmk_kvm_vcpu *vcpu, unsigned long request, struct msr_batch *batch, uint32_t count,
-          vmkit_error **ret_error)
-{
-    bool reads = request == KVM_GET_MSRS;
-    const char *name = reads ? "KVM_GET_MSRS" : "KVM_SET_MSRS";
-    batch->count = count;
-    int result = vmk_kvm_vcpu_ioctl(vcpu, request, (uintptr_t)batch);
-    if (result < 0)
-        return vmk_kvm_fail(ret_error, result, name);
-    if ((uint32_t)result < count)
-        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                             "%s: MSR 0x%x cannot be %s", name, batch->entries[result].index,
-                             reads ? "read" : "set to that value");
-    return 0;
-}
-
-int
-vmk_kvm_x86_get_msrs(struct vmk_kvm_vcpu *vcpu, struct vmkit_x86_msr *msrs, uint32_t count,
-                     vmkit_error **ret_error)
-{
-    for (uint32_t done = 0; done < count;) {
-        struct msr_batch batch = {0};
-        uint32_t now = count - done < MSR_BATCH ? count - done : MSR_BATCH;
-        for (uint32_t i = 0; i < now; i++)
-            batch.entries[i].index = msrs[done + i].index;
-        int result = move_msrs(vcpu, KVM_GET_MSRS, &batch, now, ret_error);
-        if (result < 0)
-            return result;
-        for (uint32_t i = 0; i < now; i++)
-            msrs[done + i].value = batch.entries[i].data;
-        done += now;
-    }
-    return 0;
-}
-
-int
-vmk_kvm_x86_set_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_msr *msrs, uint32_t count,
-                     vmkit_error **ret_error)
-{
-    for (uint32_t done = 0; done < count;) {
-        struct msr_batch batch = {0};
-        uint32_t now = count - done < MSR_BATCH ? count - done : MSR_BATCH;
-        for (uint32_t i = 0; i < now; i++) {
-            batch.entries[i].index = msrs[done + i].index;
-            batch.entries[i].data = msrs[done + i].value;
-        }
-        int result = move_msrs(vcpu, KVM_SET_MSRS, &batch, now, ret_error);
-        if (result < 0)
-            return result;
-        done += now;
-    }
-    return 0;
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_XCRS, &xcrs, "KVM_SET_XCRS", ret_error);
 }
 
 int
@@ -299,7 +221,7 @@ vmk_kvm_x86_set_cpuid(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_cpuid *l
                              "no memory for %u CPUID leaves", count);
     for (uint32_t i = 0; i < count; i++)
         vmk_kvm_cpuid_to_uapi(&uapi->entries[i], &leaves[i]);
-    int result = call(vcpu, KVM_SET_CPUID2, uapi, "KVM_SET_CPUID2", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_SET_CPUID2, uapi, "KVM_SET_CPUID2", ret_error);
     free(uapi);
     return result;
 }
@@ -312,7 +234,7 @@ vmk_kvm_x86_get_cpuid(struct vmk_kvm_vcpu *vcpu, struct vmkit_x86_cpuid *leaves,
     if (uapi == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for %d CPUID leaves", CPUID_LIMIT);
-    int result = call(vcpu, KVM_GET_CPUID2, uapi, "KVM_GET_CPUID2", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_GET_CPUID2, uapi, "KVM_GET_CPUID2", ret_error);
     if (result == 0) {
         *ret_count = uapi->nent < CPUID_LIMIT ? uapi->nent : CPUID_LIMIT;
         for (uint32_t i = 0; i < *ret_count; i++)
@@ -339,7 +261,7 @@ set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t id)
 int
 vmk_kvm_x86_set_supported_cpuid(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error)
 {
-    const struct x86_facts *x86 = vcpu->vm->system->facts->arch;
+    const struct vmk_kvm_x86_facts *x86 = vcpu->vm->system->facts->arch;
     size_t size = sizeof *x86->uapi + x86->count * sizeof x86->uapi->entries[0];
     struct kvm_cpuid2 *uapi = malloc(size);
     if (uapi == NULL)
@@ -348,7 +270,7 @@ vmk_kvm_x86_set_supported_cpuid(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_err
     memcpy(uapi, x86->uapi, size);
     uapi->nent = x86->count;
     set_apic_id(uapi, vcpu->id);
-    int result = call(vcpu, KVM_SET_CPUID2, uapi, "KVM_SET_CPUID2", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_SET_CPUID2, uapi, "KVM_SET_CPUID2", ret_error);
     free(uapi);
     return result;
 }
@@ -358,7 +280,7 @@ vmk_kvm_x86_get_debug_regs(struct vmk_kvm_vcpu *vcpu, struct vmkit_x86_debug_reg
                            vmkit_error **ret_error)
 {
     struct kvm_debugregs uapi = {0};
-    int result = call(vcpu, KVM_GET_DEBUGREGS, &uapi, "KVM_GET_DEBUGREGS", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_GET_DEBUGREGS, &uapi, "KVM_GET_DEBUGREGS", ret_error);
     if (result < 0)
         return result;
     memcpy(regs->address, uapi.db, sizeof regs->address);
@@ -373,7 +295,7 @@ vmk_kvm_x86_set_debug_regs(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_deb
 {
     struct kvm_debugregs uapi = {.dr6 = regs->dr6, .dr7 = regs->dr7};
     memcpy(uapi.db, regs->address, sizeof uapi.db);
-    return call(vcpu, KVM_SET_DEBUGREGS, &uapi, "KVM_SET_DEBUGREGS", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_DEBUGREGS, &uapi, "KVM_SET_DEBUGREGS", ret_error);
 }
 
 int
@@ -381,7 +303,8 @@ vmk_kvm_x86_get_events(struct vmk_kvm_vcpu *vcpu, struct vmkit_x86_events *event
                        vmkit_error **ret_error)
 {
     struct kvm_vcpu_events uapi = {0};
-    int result = call(vcpu, KVM_GET_VCPU_EVENTS, &uapi, "KVM_GET_VCPU_EVENTS", ret_error);
+    int result =
+        vmk_kvm_vcpu_call(vcpu, KVM_GET_VCPU_EVENTS, &uapi, "KVM_GET_VCPU_EVENTS", ret_error);
     if (result == 0)
         vmk_kvm_events_from_uapi(events, &uapi);
     return result;
@@ -393,14 +316,14 @@ vmk_kvm_x86_set_events(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_events 
 {
     struct kvm_vcpu_events uapi = {0};
     vmk_kvm_events_to_uapi(&uapi, events);
-    return call(vcpu, KVM_SET_VCPU_EVENTS, &uapi, "KVM_SET_VCPU_EVENTS", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_VCPU_EVENTS, &uapi, "KVM_SET_VCPU_EVENTS", ret_error);
 }
 
 int
 vmk_kvm_x86_get_mp_state(struct vmk_kvm_vcpu *vcpu, uint32_t *ret_state, vmkit_error **ret_error)
 {
     struct kvm_mp_state state = {0};
-    int result = call(vcpu, KVM_GET_MP_STATE, &state, "KVM_GET_MP_STATE", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_GET_MP_STATE, &state, "KVM_GET_MP_STATE", ret_error);
     if (result == 0)
         *ret_state = state.mp_state;
     return result;
@@ -410,18 +333,18 @@ int
 vmk_kvm_x86_set_mp_state(struct vmk_kvm_vcpu *vcpu, uint32_t state, vmkit_error **ret_error)
 {
     struct kvm_mp_state uapi = {.mp_state = state};
-    return call(vcpu, KVM_SET_MP_STATE, &uapi, "KVM_SET_MP_STATE", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_SET_MP_STATE, &uapi, "KVM_SET_MP_STATE", ret_error);
 }
 
 int
 vmk_kvm_x86_interrupt(struct vmk_kvm_vcpu *vcpu, uint8_t vector, vmkit_error **ret_error)
 {
     struct kvm_interrupt interrupt = {.irq = vector};
-    return call(vcpu, KVM_INTERRUPT, &interrupt, "KVM_INTERRUPT", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_INTERRUPT, &interrupt, "KVM_INTERRUPT", ret_error);
 }
 
 int
 vmk_kvm_x86_nmi(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error)
 {
-    return call(vcpu, KVM_NMI, NULL, "KVM_NMI", ret_error);
+    return vmk_kvm_vcpu_call(vcpu, KVM_NMI, NULL, "KVM_NMI", ret_error);
 }
