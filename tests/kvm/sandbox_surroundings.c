@@ -51,7 +51,7 @@ become_nobody(void)
 }
 
 static void
-set_limit(int which, rlim_t value)
+set_limit(__rlimit_resource_t which, rlim_t value)
 {
     struct rlimit limit;
     ck_assert_int_eq(getrlimit(which, &limit), 0);
