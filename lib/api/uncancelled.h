@@ -24,8 +24,8 @@ vmk_api_restore_cancellation(const int *before)
 }
 
 /* First in an exported function that makes system calls: holds until the function returns. */
-#define VMK_API_UNCANCELLED                                                   \
-    __attribute__((cleanup(vmk_api_restore_cancellation))) int cancellation = \
+#define VMK_API_UNCANCELLED                                                           \
+    __attribute__((unused, cleanup(vmk_api_restore_cancellation))) int cancellation = \
         vmk_api_hold_cancellation()
 
 #endif
