@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Resources: what the guest may have, what it has used, and how it is scheduled (getrlimit(2),
- * getrusage(2), sysinfo(2), sched(7)).
- *
- * The limits that the guest sees are those of the sandbox. It may lower them, as Linux lets
- * everyone, and the sandbox's own stay in force whatever the guest says. It has one processor.
- */
+/* What the guest has used, what there is, and how it is scheduled (getrusage(2), sysinfo(2),
+ * sched(7)). It has one processor. */
 #include "sandbox/account.h"
 #include "sandbox/guest_abi.h"
 #include "sandbox/process.h"
-#include "sandbox/signals.h"
 #include "sandbox/syscall.h"
 #include "sandbox/uaccess.h"
 
@@ -17,114 +11,10 @@
 #include <sched.h>
 #include <sys/resource.h>
 
-#define INFINITE UINT64_MAX
-#define STACK_BYTES (UINT64_C(8) << 20)
 #define CPU_SET_BYTES 8
 #define NICE_LEAST (-20)
 #define NICE_MOST 19
 #define SLICE_NS 4000000
-
-static const uint64_t fixed_limits[VMK_RLIMIT_COUNT] = {
-    [RLIMIT_CPU] = INFINITE,     [RLIMIT_FSIZE] = INFINITE,
-    [RLIMIT_DATA] = INFINITE,    [RLIMIT_STACK] = STACK_BYTES,
-    [RLIMIT_CORE] = 0,           [RLIMIT_RSS] = INFINITE,
-    [RLIMIT_NPROC] = 1,          [RLIMIT_NOFILE] = 0,
-    [RLIMIT_MEMLOCK] = INFINITE, [RLIMIT_AS] = INFINITE,
-    [RLIMIT_LOCKS] = INFINITE,   [RLIMIT_SIGPENDING] = VMK_SIGNALS_QUEUE_LIMIT,
-    [RLIMIT_MSGQUEUE] = 0,       [RLIMIT_NICE] = 0,
-    [RLIMIT_RTPRIO] = 0,         [RLIMIT_RTTIME] = INFINITE,
-};
-
-static uint64_t
-sandbox_limit(const struct vmk_process *process, uint32_t resource)
-{
-    const struct vmk_limits *limits = &process->limits;
-    switch (resource) {
-    case RLIMIT_CPU:
-        return limits->cpu_time_ns == 0 ? INFINITE
-                                        : (limits->cpu_time_ns - 1) / VMK_NS_PER_SECOND + 1;
-    case RLIMIT_DATA:
-    case RLIMIT_RSS:
-    case RLIMIT_AS:
-    case RLIMIT_MEMLOCK:
-        return limits->memory_bytes;
-    case RLIMIT_NOFILE:
-        return limits->open_files;
-    default:
-        return fixed_limits[resource];
-    }
-}
-
-void
-vmk_task_get_rlimit(const struct vmk_process *process, uint32_t resource, uint64_t *ret_current,
-                    uint64_t *ret_maximum)
-{
-    const struct vmk_rlimit_override *own = &process->task.rlimits[resource];
-    if (ret_current != NULL)
-        *ret_current = own->set ? own->current : sandbox_limit(process, resource);
-    if (ret_maximum != NULL)
-        *ret_maximum = own->set ? own->maximum : sandbox_limit(process, resource);
-}
-
-static int64_t
-set_rlimit(struct vmk_process *process, uint32_t resource, const struct vmk_guest_rlimit *wanted)
-{
-    uint64_t maximum;
-    vmk_task_get_rlimit(process, resource, NULL, &maximum);
-    if (wanted->current > wanted->maximum)
-        return -EINVAL;
-    if (wanted->maximum > maximum)
-        return -EPERM;
-    process->task.rlimits[resource] = (struct vmk_rlimit_override){
-        .set = true, .current = wanted->current, .maximum = wanted->maximum};
-    return 0;
-}
-
-int64_t
-vmk_sys_prlimit64(struct vmk_process *process, const uint64_t args[6])
-{
-    struct vmk_guest_rlimit old, wanted;
-    uint32_t pid = (uint32_t)args[0];
-    uint32_t resource = (uint32_t)args[1];
-    if (resource >= VMK_RLIMIT_COUNT)
-        return -EINVAL;
-    if (args[2] != 0 && vmk_uaccess_read(process->space, args[2], &wanted, sizeof wanted) < 0)
-        return -EFAULT;
-    if (pid != 0 && pid != process->pid)
-        return -ESRCH;
-    vmk_task_get_rlimit(process, resource, &old.current, &old.maximum);
-    if (args[2] != 0) {
-        int64_t r = set_rlimit(process, resource, &wanted);
-        if (r < 0)
-            return r;
-    }
-    if (args[3] == 0)
-        return 0;
-    return vmk_uaccess_write(process->space, args[3], &old, sizeof old);
-}
-
-int64_t
-vmk_sys_getrlimit(struct vmk_process *process, const uint64_t args[6])
-{
-    struct vmk_guest_rlimit limit;
-    uint32_t resource = (uint32_t)args[0];
-    if (resource >= VMK_RLIMIT_COUNT)
-        return -EINVAL;
-    vmk_task_get_rlimit(process, resource, &limit.current, &limit.maximum);
-    return vmk_uaccess_write(process->space, args[1], &limit, sizeof limit);
-}
-
-int64_t
-vmk_sys_setrlimit(struct vmk_process *process, const uint64_t args[6])
-{
-    struct vmk_guest_rlimit wanted;
-    uint32_t resource = (uint32_t)args[0];
-    if (vmk_uaccess_read(process->space, args[1], &wanted, sizeof wanted) < 0)
-        return -EFAULT;
-    if (resource >= VMK_RLIMIT_COUNT)
-        return -EINVAL;
-    return set_rlimit(process, resource, &wanted);
-}
 
 /* All of the CPU time counts as the user's: the library cannot tell the shares apart. */
 int64_t

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Expiry and re-arming of the guest's timers (timer_settime(2), timer_getoverrun(2),
- * setitimer(2)).
+ * setitimer(2)), and of RLIMIT_CPU, which interrupts the guest as a timer of CPU time does.
  *
  * A timer is quiet when its signal would be dropped: it has SIGEV_NONE, or the signal is ignored. A
  * quiet timer never interrupts the guest; where it stands is worked out when somebody asks.
@@ -106,6 +106,9 @@ vmk_timers_update(struct vmk_process *process)
         visit(process, &timers->interval[i]);
     for (int i = 0; i < VMK_TIMERS_LIMIT; i++)
         visit(process, &timers->posix[i]);
+    uint64_t limit = vmk_task_next_cpu_limit_ns(process);
+    if (limit < timers->next_cpu_ns)
+        timers->next_cpu_ns = limit;
     if (timers->next_real_ns != real || timers->next_cpu_ns != cpu)
         vmk_process_arm_timers(process);
 }
@@ -150,6 +153,10 @@ vmk_signals_expire(struct vmk_process *process)
     for (int i = 0; i < VMK_TIMERS_LIMIT; i++)
         if (is_due(process, &timers->posix[i], real_now, cpu_now))
             fire(process, &timers->posix[i], i);
+    int signal = any_cpu ? vmk_task_exceed_cpu_limit(process, cpu_now) : 0;
+    if (signal != 0)
+        vmk_signals_send(process->signals,
+                         &(struct vmk_siginfo){.signo = signal, .code = CODE_KERNEL}, -1);
     vmk_timers_update(process);
 }
 

@@ -25,6 +25,8 @@ SAME(a_program_starts_with_clean_registers, "initial")
 SAME(segment_bases_stay, "bases")
 SAME(unprivileged_instructions_work, "instructions")
 SAME(a_program_goes_on_behind_its_breakpoint, "breakpoints")
+SAME(cpu_time_beyond_the_programs_own_limit_ends_it, "limit-cpu", "default")
+SAME(cpu_time_beyond_the_programs_own_limits_warns_and_kills, "limit-cpu", "handle")
 SAME(a_timer_interrupts_a_computation_without_a_trace, "interrupted")
 
 START_TEST(random_memory_calls_end_as_on_linux)
@@ -70,6 +72,8 @@ make_suite(void)
     tcase_add_test(tcase, segment_bases_stay);
     tcase_add_test(tcase, unprivileged_instructions_work);
     tcase_add_test(tcase, a_program_goes_on_behind_its_breakpoint);
+    tcase_add_test(tcase, cpu_time_beyond_the_programs_own_limit_ends_it);
+    tcase_add_test(tcase, cpu_time_beyond_the_programs_own_limits_warns_and_kills);
     tcase_add_test(tcase, a_timer_interrupts_a_computation_without_a_trace);
     tcase_add_test(tcase, the_same_holds_for_a_program_that_can_be_moved);
     suite_add_tcase(suite, tcase);

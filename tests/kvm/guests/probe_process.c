@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -204,6 +205,28 @@ recurse_without_end(int argc, char **argv)
     return again(argc + 1, argv) + here[0];
 }
 
+static void
+on_xcpu(int signal, siginfo_t *info, void *context)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_CPU, &limit) == 0);
+    printf("signal %d code %d, %d of %d s\n", signal, info->si_code, (int)limit.rlim_cur,
+           (int)limit.rlim_max);
+    fflush(stdout);
+}
+
+/* `limit-cpu HANDLE`: spin beyond a limit of CPU time, with a handler of SIGXCPU or without. */
+static int
+limit_cpu(int argc, char **argv)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    action.sa_sigaction = on_xcpu;
+    if (strcmp(argv[2], "handle") == 0)
+        sigaction(SIGXCPU, &action, NULL);
+    CHECK(setrlimit(RLIMIT_CPU, &(struct rlimit){0, 1}) == 0);
+    return spin(argc, argv);
+}
+
 const struct probe probe_process[] = {
     {"exit", leave},
     {"spin", spin},
@@ -222,6 +245,7 @@ const struct probe probe_process[] = {
     {"fault", fault_at},
     {"raise", raise_signal},
     {"burn", burn},
+    {"limit-cpu", limit_cpu},
     {"recurse", recurse_without_end},
     {NULL, NULL},
 };

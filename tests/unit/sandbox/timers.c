@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define ARGUMENT (FAKE_BASE + 0x100)
@@ -362,6 +363,122 @@ START_TEST(timer_create_refuses_as_linux_refuses)
 }
 END_TEST
 
+static int64_t
+limit_cpu(uint64_t soft, uint64_t hard)
+{
+    fake_put64(ARGUMENT, soft);
+    fake_put64(ARGUMENT + 8, hard);
+    return fake_call(prlimit64, 0, RLIMIT_CPU, ARGUMENT, 0);
+}
+
+static uint64_t
+soft_cpu_limit(void)
+{
+    ck_assert_int_eq(fake_call(getrlimit, RLIMIT_CPU, RESULT), 0);
+    return fake_get64(RESULT);
+}
+
+START_TEST(a_soft_limit_of_cpu_time_sends_sigxcpu_each_second)
+{
+    struct vmk_siginfo info;
+    ck_assert_int_eq(limit_cpu(3, 100), 0);
+    ck_assert_uint_gt(fake.timers_armed, 0);
+    ck_assert_uint_eq(vmk_signals_next_cpu_ns(fake.process.signals), 3 * SECOND);
+    fake.cpu_ns = 3 * SECOND - 1;
+    ck_assert(!expired(SIGXCPU));
+    for (uint64_t second = 3; second < 6; second++) {
+        fake.cpu_ns = second * SECOND;
+        ck_assert(expired(SIGXCPU));
+        ck_assert(vmk_signals_take(&fake.process, ~UINT64_C(0), &info));
+        ck_assert_int_eq(info.signo, SIGXCPU);
+        ck_assert_int_eq(info.code, 0x80);
+        ck_assert_uint_eq(info.sender.pid, 0);
+        ck_assert_uint_eq(soft_cpu_limit(), second + 1);
+        ck_assert_uint_eq(vmk_signals_next_cpu_ns(fake.process.signals), (second + 1) * SECOND);
+        ck_assert(!expired(SIGXCPU));
+    }
+}
+END_TEST
+
+START_TEST(a_hard_limit_of_cpu_time_kills)
+{
+    ck_assert_int_eq(limit_cpu(2, 4), 0);
+    fake.cpu_ns = 2 * SECOND;
+    ck_assert(expired(SIGXCPU));
+    ck_assert(!expired(SIGKILL));
+    fake.cpu_ns = 3 * SECOND;
+    ck_assert(expired(SIGXCPU));
+    fake.cpu_ns = 4 * SECOND;
+    ck_assert(expired(SIGKILL));
+    vmk_signals_deliver(&fake.process, false, NULL);
+    ck_assert_uint_eq(fake.process.ending.kind, VMKIT_OUTCOME_SIGNALLED);
+    ck_assert_int_eq(fake.process.ending.signal, SIGKILL);
+    /* The soft limit never comes to say more than the hard one. */
+    ck_assert_uint_eq(soft_cpu_limit(), 4);
+}
+END_TEST
+
+START_TEST(an_ignored_sigxcpu_does_not_keep_the_hard_limit_away)
+{
+    const struct vmk_guest_sigaction ignore = {.handler = VMK_HANDLER_IGNORE};
+    fake_put64(ARGUMENT, 0);
+    ck_assert_int_eq(fake_call(rt_sigprocmask, SIG_SETMASK, ARGUMENT, 0, 8), 0);
+    vmk_signals_set_action(&fake.process, SIGXCPU, &ignore);
+    ck_assert_int_eq(limit_cpu(1, 2), 0);
+    fake.cpu_ns = SECOND;
+    ck_assert(!expired(SIGXCPU));
+    ck_assert_uint_eq(soft_cpu_limit(), 2);
+    fake.cpu_ns = 2 * SECOND;
+    ck_assert(expired(SIGKILL));
+}
+END_TEST
+
+START_TEST(a_limit_of_cpu_time_that_has_passed_leaves_time_between_its_signals)
+{
+    fake.cpu_ns = 10 * SECOND;
+    ck_assert_int_eq(limit_cpu(0, UINT64_MAX), 0);
+    for (uint64_t soft = 1; soft <= 11; soft++) {
+        ck_assert(expired(SIGXCPU));
+        ck_assert_uint_eq(soft_cpu_limit(), soft);
+        vmk_signals_flush(fake.process.signals, vmk_signal_bit(SIGXCPU));
+        ck_assert(!expired(SIGXCPU));
+        fake.cpu_ns += VMK_TIMERS_GAP_NS;
+    }
+    ck_assert(!expired(SIGXCPU));
+    ck_assert_uint_eq(vmk_signals_next_cpu_ns(fake.process.signals), 11 * SECOND);
+}
+END_TEST
+
+START_TEST(a_limit_of_cpu_time_is_raised_and_taken_back)
+{
+    ck_assert_int_eq(limit_cpu(1, UINT64_MAX), 0);
+    ck_assert_int_eq(limit_cpu(5, UINT64_MAX), 0);
+    fake.cpu_ns = 2 * SECOND;
+    ck_assert(!expired(SIGXCPU));
+    ck_assert_int_eq(limit_cpu(UINT64_MAX, UINT64_MAX), 0);
+    ck_assert_uint_eq(vmk_signals_next_cpu_ns(fake.process.signals), UINT64_MAX);
+    ck_assert_int_eq(limit_cpu(UINT64_MAX - 1, UINT64_MAX), 0);
+    fake.cpu_ns = UINT64_C(1) << 62;
+    ck_assert(!expired(SIGXCPU));
+    ck_assert_int_eq(limit_cpu(1, 1), 0);
+    ck_assert(expired(SIGKILL));
+    ck_assert_int_eq(limit_cpu(1, 2), -EPERM);
+}
+END_TEST
+
+/* It ends the run as a limit of the embedder's, with its own outcome. */
+START_TEST(a_limit_of_the_sandbox_sends_no_signal)
+{
+    fake.process.limits.cpu_time_ns = 2 * SECOND;
+    vmk_timers_update(&fake.process);
+    ck_assert_uint_eq(vmk_signals_next_cpu_ns(fake.process.signals), UINT64_MAX);
+    fake.cpu_ns = 3 * SECOND;
+    ck_assert(!expired(SIGXCPU));
+    ck_assert(!expired(SIGKILL));
+    ck_assert_uint_eq(soft_cpu_limit(), 2);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -383,6 +500,12 @@ make_suite(void)
     tcase_add_test(tcase, every_timer_has_room_for_its_signal);
     tcase_add_test(tcase, deleting_or_setting_a_timer_takes_its_signal_back);
     tcase_add_test(tcase, timer_create_refuses_as_linux_refuses);
+    tcase_add_test(tcase, a_soft_limit_of_cpu_time_sends_sigxcpu_each_second);
+    tcase_add_test(tcase, a_hard_limit_of_cpu_time_kills);
+    tcase_add_test(tcase, an_ignored_sigxcpu_does_not_keep_the_hard_limit_away);
+    tcase_add_test(tcase, a_limit_of_cpu_time_that_has_passed_leaves_time_between_its_signals);
+    tcase_add_test(tcase, a_limit_of_cpu_time_is_raised_and_taken_back);
+    tcase_add_test(tcase, a_limit_of_the_sandbox_sends_no_signal);
     suite_add_tcase(suite, tcase);
     return suite;
 }
