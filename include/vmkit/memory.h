@@ -47,9 +47,10 @@ typedef void (*vmkit_memory_release_callback)(void *user_data);
  * @param flags VMKIT_MEMORY_TRANSPARENT_HUGE, VMKIT_MEMORY_HUGE_2M or 0.
  * @param ret_memory Receives the memory; the caller releases it with vmkit_memory_unref().
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL, a size of that is zero or no such multiple, an unknown flag or
- *         both flags; -ENOMEM without address space, or without enough reserved huge pages;
- *         -ENOTSUP when the host has no huge pages of the kind asked for.
+ * @return 0; -EINVAL for a NULL, a size that is zero or no such multiple, an unknown flag or both
+ *         flags; -ENOMEM without memory or address space, or without enough reserved huge pages;
+ *         -ENOTSUP when the host has no huge pages of the kind asked for; -EIO when the host
+ *         refuses it otherwise.
  *
  * Any thread.
  * @since 0.1
@@ -87,7 +88,9 @@ vmkit_memory_new_memfd(const char *name, uint64_t size, uint64_t flags, vmkit_me
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a size or offset of another form, an unknown flag, or a descriptor
  *         that is not open; -ERANGE when the file ends before offset + size; -EACCES when the
- *         descriptor lacks the rights; -ENODEV when it cannot be mapped; -ENOMEM, -EMFILE.
+ *         descriptor lacks the rights; -EPERM when the file is sealed against them; -ENODEV when it
+ *         cannot be mapped; -ENOTSUP when the host has no transparent huge pages; -ENOMEM, -EMFILE;
+ *         -EIO when the host refuses it otherwise.
  *
  * A file that is made shorter later gives the guest memory faults, and vmkit_vm_read() and its
  * likes -EFAULT; the process is not harmed. Any thread.

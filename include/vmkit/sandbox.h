@@ -282,8 +282,9 @@ vmkit_sandbox_config_set_user(vmkit_sandbox_config *config, uint32_t uid, uint32
  * @param flags A sum of enum vmkit_folder_flags.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a guest path of another form or an unknown flag; -EEXIST when the
- *         guest path is taken; -ENOENT, -EACCES, -ENOTDIR, -ELOOP, -EMFILE or -ENFILE from opening;
- *         -ENAMETOOLONG; -ENOMEM.
+ *         guest path is taken; -ENOENT, -EACCES, -ENOTDIR, -ELOOP, -EMFILE, -ENFILE or -EIO from
+ *         opening; -ENOTDIR also for what is neither a folder nor a regular file; -EACCES also for
+ *         a folder of procfs; -ENAMETOOLONG; -ENOMEM.
  *
  * No path, symbolic link or ".." leads the guest out of the folder (openat2(2), RESOLVE_IN_ROOT).
  * @since 0.1
@@ -300,7 +301,10 @@ vmkit_sandbox_config_add_folder(vmkit_sandbox_config *config, const char *host_p
  * @param guest_path As for vmkit_sandbox_config_add_folder().
  * @param flags A sum of enum vmkit_folder_flags.
  * @param ret_error Receives the error, or NULL.
- * @return As vmkit_sandbox_config_add_folder().
+ * @return 0; -EINVAL for a guest path of another form, an unknown flag or a descriptor that is not
+ *         open; -EEXIST when the guest path is taken; -ENOTDIR for what is neither a folder nor a
+ *         regular file; -EACCES for a folder of procfs; -ENAMETOOLONG; -EMFILE; -ENOMEM; -EIO when
+ *         the host cannot tell what it is.
  * @since 0.1
  */
 int
@@ -453,7 +457,7 @@ vmkit_sandbox_config_set_output_limit(vmkit_sandbox_config *config, uint64_t byt
  *         working directory cannot be opened or read; -ENOEXEC when the program is no static x86-64
  *         ELF file or is malformed; -E2BIG when the program and its strings do not fit under the
  *         memory limit; -ENODEV, -EACCES or -ENOTSUP when KVM cannot be used (vmkit_host_probe()
- *         says more); -ENOMEM.
+ *         says more); -EIO when KVM failed otherwise; -ENOMEM when the host has no memory.
  *
  * Any thread; two sandboxes share nothing.
  * @since 0.1

@@ -446,7 +446,7 @@ vmkit_vm_add_irqfd(vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, vmkit_er
  * @param gsi The interrupt line.
  * @param ret_error Receives the error, or NULL.
  * @return 0, also when there was no such irqfd; -EINVAL without a VM or for a descriptor that is no
- *         eventfd; -ENOTSUP without an interrupt controller; -EIO.
+ *         eventfd; -ENOTSUP without an interrupt controller; -ENOMEM; -EIO.
  *
  * Any thread.
  * @since 0.1
@@ -461,7 +461,8 @@ vmkit_vm_remove_irqfd(vmkit_vm *vm, int fd, uint32_t gsi, vmkit_error **ret_erro
  * @param count How many, at most 4,096.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an unknown kind, or a pin or line that is not there; -E2BIG above
- *         4,096; -ENOTSUP without an interrupt controller; -ENOMEM; -EIO.
+ *         4,096; -ENOTSUP without an interrupt controller, or where KVM has no routes; -ENOMEM;
+ *         -EIO.
  *
  * VMKIT_INTERRUPT_CONTROLLER_KERNEL begins with a route of line n to pin n for 0 to 23, the first
  * 16 to the 8259 as well; VMKIT_INTERRUPT_CONTROLLER_SPLIT begins with none. Any thread.
@@ -478,7 +479,7 @@ vmkit_vm_set_routes(vmkit_vm *vm, const struct vmkit_route *routes, uint32_t cou
  * @param level 1 to raise it, 0 to lower it.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a VM or for another level; -ENOTSUP without that interrupt controller;
- *         -EIO.
+ *         -ENOMEM; -EIO.
  *
  * Any thread.
  * @since 0.1
@@ -493,7 +494,7 @@ vmkit_vm_set_irq_line(vmkit_vm *vm, uint32_t gsi, uint32_t level, vmkit_error **
  * @param data Data of the message; on x86-64 the vector.
  * @param ret_error Receives the error, or NULL.
  * @return 1 when a vCPU got it; 0 when the guest blocks it; -EINVAL without a VM; -ENOTSUP without
- *         an interrupt controller; -EIO.
+ *         an interrupt controller, or where KVM takes no messages; -ENOMEM; -EIO.
  *
  * Any thread.
  * @since 0.1

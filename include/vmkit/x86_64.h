@@ -176,7 +176,7 @@ struct vmkit_x86_events {
  * @param regs Receives them; `size` must be set.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or a `size` that is too small; -EBUSY while another thread runs the
- *         vCPU; -ENOTSUP where KVM has none; -EIO.
+ *         vCPU; -ENOMEM; -EIO.
  *
  * @since 0.1
  */
@@ -190,8 +190,7 @@ vmkit_vcpu_get_x86_regs(vmkit_vcpu *vcpu, struct vmkit_x86_regs *regs, vmkit_err
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- * read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM has
- *         none; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -206,7 +205,7 @@ vmkit_vcpu_set_x86_regs(vmkit_vcpu *vcpu, const struct vmkit_x86_regs *regs,
  * @param sregs Receives them; `size` must be set.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or a `size` that is too small; -EBUSY while another thread runs the
- *         vCPU; -ENOTSUP where KVM has none; -EIO.
+ *         vCPU; -ENOMEM; -EIO.
  *
  * @since 0.1
  */
@@ -220,8 +219,7 @@ vmkit_vcpu_get_x86_sregs(vmkit_vcpu *vcpu, struct vmkit_x86_sregs *sregs, vmkit_
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- * read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM has
- *         none; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -236,7 +234,7 @@ vmkit_vcpu_set_x86_sregs(vmkit_vcpu *vcpu, const struct vmkit_x86_sregs *sregs,
  * @param fpu Receives them; `size` must be set.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or a `size` that is too small; -EBUSY while another thread runs the
- *         vCPU; -ENOTSUP where KVM has none; -EIO.
+ *         vCPU; -ENOMEM; -EIO.
  *
  * @since 0.1
  */
@@ -250,8 +248,7 @@ vmkit_vcpu_get_x86_fpu(vmkit_vcpu *vcpu, struct vmkit_x86_fpu *fpu, vmkit_error 
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- * read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM has
- *         none; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -265,7 +262,7 @@ vmkit_vcpu_set_x86_fpu(vmkit_vcpu *vcpu, const struct vmkit_x86_fpu *fpu, vmkit_
  * @param debug_regs Receives them; `size` must be set.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or a `size` that is too small; -EBUSY while another thread runs the
- *         vCPU; -ENOTSUP where KVM has none; -EIO.
+ *         vCPU; -ENOTSUP where KVM has none; -ENOMEM; -EIO.
  *
  * @since 0.1
  */
@@ -280,8 +277,8 @@ vmkit_vcpu_get_x86_debug_regs(vmkit_vcpu *vcpu, struct vmkit_x86_debug_regs *deb
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- * read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM has
- *         none; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM
+ *         has none; -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -296,7 +293,7 @@ vmkit_vcpu_set_x86_debug_regs(vmkit_vcpu *vcpu, const struct vmkit_x86_debug_reg
  * @param events Receives them; `size` must be set.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or a `size` that is too small; -EBUSY while another thread runs the
- *         vCPU; -ENOTSUP where KVM has none; -EIO.
+ *         vCPU; -ENOTSUP where KVM has none; -ENOMEM; -EIO.
  *
  * @since 0.1
  */
@@ -311,8 +308,8 @@ vmkit_vcpu_get_x86_events(vmkit_vcpu *vcpu, struct vmkit_x86_events *events,
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- * read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM has
- *         none; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM
+ *         has none; -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -327,8 +324,8 @@ vmkit_vcpu_set_x86_events(vmkit_vcpu *vcpu, const struct vmkit_x86_events *event
  * @param msrs The registers: `index` says which, `value` receives what it holds.
  * @param count How many, at most 4,096; 0 does nothing.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL or a register that is not there; -E2BIG; -EBUSY while another
- * thread runs the vCPU; -EIO.
+ * @return 0; -EINVAL for a NULL or a register that is not there; -E2BIG above 4,096; -EBUSY while
+ *         another thread runs the vCPU; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -342,8 +339,8 @@ vmkit_vcpu_get_x86_msrs(vmkit_vcpu *vcpu, struct vmkit_x86_msr *msrs, uint32_t c
  * @param count How many, at most 4,096; 0 does nothing.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, or for a register that is not there or does not take the value, in
- *         which case those before it are set; -E2BIG; -EBUSY as for vmkit_vcpu_set_x86_regs();
- * -EIO.
+ *         which case those before it are set; -E2BIG above 4,096; -EBUSY as for
+ *         vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -399,7 +396,7 @@ vmkit_vcpu_get_x86_xsave_size(const vmkit_vcpu *vcpu);
  * @param size Room in bytes, vmkit_vcpu_get_x86_xsave_size() at least.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL; -ERANGE without enough room; -EBUSY while another thread runs the
- *         vCPU; -EIO.
+ *         vCPU; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -411,8 +408,8 @@ vmkit_vcpu_get_x86_xsave(vmkit_vcpu *vcpu, void *buffer, uint64_t size, vmkit_er
  * @param buffer What to set, in the form of vmkit_vcpu_get_x86_xsave().
  * @param size Bytes, vmkit_vcpu_get_x86_xsave_size() at least.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL or a state that the processor does not allow; -ERANGE for another
- *         size; -EBUSY as for vmkit_vcpu_set_x86_regs(); -EIO.
+ * @return 0; -EINVAL for a NULL or a state that the processor does not allow; -ERANGE for a smaller
+ *         size; -EBUSY as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -425,7 +422,7 @@ vmkit_vcpu_set_x86_xsave(vmkit_vcpu *vcpu, const void *buffer, uint64_t size,
  * @param ret_value Receives it.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL; -EBUSY while another thread runs the vCPU; -ENOTSUP where KVM has
- *         none; -EIO.
+ *         none; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -437,7 +434,7 @@ vmkit_vcpu_get_x86_xcr0(vmkit_vcpu *vcpu, uint64_t *ret_value, vmkit_error **ret
  * @param value The value.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a vCPU or for a value that the processor does not allow; -EBUSY as for
- *         vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM has none; -EIO.
+ *         vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM has none; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -462,7 +459,7 @@ enum vmkit_x86_mp_state {
  * @param ret_state Receives enum vmkit_x86_mp_state.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL; -EBUSY while another thread runs the vCPU; -ENOTSUP where KVM does
- *         not say; -EIO.
+ *         not say; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -475,7 +472,7 @@ vmkit_vcpu_get_x86_mp_state(vmkit_vcpu *vcpu, uint32_t *ret_state, vmkit_error *
  *        controller in the kernel.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a vCPU or for a state that it cannot have; -EBUSY as for
- *         vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM does not take one; -EIO.
+ *         vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM does not take one; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -488,7 +485,7 @@ vmkit_vcpu_set_x86_mp_state(vmkit_vcpu *vcpu, uint32_t state, vmkit_error **ret_
  * @param stack Stack pointer, below 64 KiB.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a vCPU; -ERANGE for another address; -EBUSY as for
- *         vmkit_vcpu_set_x86_regs(); -EIO.
+ *         vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -502,7 +499,7 @@ vmkit_vcpu_set_x86_real_mode(vmkit_vcpu *vcpu, uint32_t entry, uint32_t stack,
  * @param entry Address of the first instruction.
  * @param stack Stack pointer.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a vCPU; -EBUSY as for vmkit_vcpu_set_x86_regs(); -EIO.
+ * @return 0; -EINVAL without a vCPU; -EBUSY as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  *
  * The segments are loaded without a descriptor table: a guest that loads a segment register, or
  * takes an interrupt, first brings its own, as the Multiboot specification (0.6.96, 3.2) demands.
@@ -530,7 +527,7 @@ enum vmkit_x86_long_mode_flags {
  *        for level 0, with selectors 0x08 and 0x10.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a vCPU, for an unknown flag or an address of another form; -EBUSY as
- *         for vmkit_vcpu_set_x86_regs(); -EIO.
+ *         for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  *
  * As with protected mode, there is no descriptor table.
  * @since 0.1
@@ -550,7 +547,8 @@ vmkit_vcpu_set_x86_long_mode(vmkit_vcpu *vcpu, uint64_t entry, uint64_t stack, u
  *        for nothing.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a VM, for an unknown flag or an address of another form; -ERANGE for
- *         another limit; -EFAULT where the guest has no memory; -EROFS; -ENOMEM; -EIO.
+ *         another limit; -EFAULT where the guest has no memory; -EROFS where the memory was made
+ *         with VMKIT_MEMORY_READ_ONLY; -EIO.
  *
  * Before the guest runs. Any thread.
  * @since 0.1

@@ -11,12 +11,7 @@
 static int
 check_capability(vmkit_vcpu *vcpu, enum vmkit_capability capability, vmkit_error **ret_error)
 {
-    if (vmk_kvm_system_has(vmk_kvm_vm_get_system(vmk_vm_get_kvm(vmk_vcpu_get_vm(vcpu))),
-                           capability))
-        return 0;
-    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
-                         "this host's KVM lacks the capability \"%s\"",
-                         vmk_kvm_capability_get_name(capability));
+    return vmk_vm_check_capability(vmk_vcpu_get_vm(vcpu), capability, ret_error);
 }
 
 VMKIT_EXPORT int

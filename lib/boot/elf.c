@@ -25,8 +25,8 @@ read_part(const struct vmk_image *image, void *buffer, size_t size, uint64_t off
     if (r == -ENODATA)
         return BAD(image, ret_error, "the file ends inside of its %s", what);
     if (r < 0)
-        return vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_IO, "%s: reading the %s", image->name,
-                                   what);
+        return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
+                                   "%s: reading the %s", image->name, what);
     return 0;
 }
 

@@ -67,11 +67,15 @@ vmk_kvm_vcpu_ioctl(const struct vmk_kvm_vcpu *vcpu, unsigned long request, uintp
     return ops->ioctl(ops->context, vcpu->fd, request, argument);
 }
 
-/* Turn a call's negative result into an error that names the call. */
+/* Turn a call's negative result into an error that names the call: ENOMEM, or EIO. */
 int
 vmk_kvm_fail(vmkit_error **ret_error, int result, const char *call);
 
-/* One call that moves one structure. */
+/* The same for a call that tells its caller something by the errnos whose bits are in `known`. */
+int
+vmk_kvm_fail_known(vmkit_error **ret_error, int result, uint64_t known, const char *call);
+
+/* One call that moves one structure. One that the kernel takes may be refused, with EINVAL. */
 int
 vmk_kvm_vm_call(const struct vmk_kvm_vm *vm, unsigned long request, const void *argument,
                 const char *name, vmkit_error **ret_error);

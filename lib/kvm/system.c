@@ -10,21 +10,25 @@
 
 _Static_assert(VMK_KVM_API_VERSION == KVM_API_VERSION, "the kernel's header has another version");
 
+#define NO_DESCRIPTOR (VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE) | VMK_ERRNO(ENOMEM))
+
 /* The facts of the kernel's own device: empty, then set once and never changed or freed. */
 static _Atomic(const struct vmk_kvm_facts *) process_facts;
 
-/* What these errnos of KVM tell is no failure of KVM. */
+/* What the errnos tell by which the kernel speaks to the caller, and not of a failure. */
 static enum vmkit_error_kind
-kind_of(int err)
+kind_of(int err, uint64_t known)
 {
+    if (err < 0 || err >= 64 || (known & VMK_ERRNO(err)) == 0)
+        return VMKIT_ERROR_KVM_FAILED;
     switch (err) {
+    case EINVAL:
+        return VMKIT_ERROR_INVALID_ARGUMENT;
     case EEXIST:
         return VMKIT_ERROR_EXISTS;
     case ENOENT:
         return VMKIT_ERROR_NOT_FOUND;
     case ENOSPC:
-    case EMFILE:
-    case ENFILE:
         return VMKIT_ERROR_LIMIT;
     case EBUSY:
         return VMKIT_ERROR_BUSY;
@@ -34,12 +38,25 @@ kind_of(int err)
 }
 
 int
-vmk_kvm_fail(vmkit_error **ret_error, int result, const char *call)
+vmk_kvm_fail_known(vmkit_error **ret_error, int result, uint64_t known, const char *call)
 {
     if (result == -ENOMEM)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "%s: the kernel has no memory left", call);
-    return vmk_error_set_errno(ret_error, -result, kind_of(-result), "%s", call);
+    return vmk_error_set_known(ret_error, -result, known, kind_of(-result, known), "%s", call);
+}
+
+int
+vmk_kvm_fail(vmkit_error **ret_error, int result, const char *call)
+{
+    return vmk_kvm_fail_known(ret_error, result, 0, call);
+}
+
+static int
+finish_call(int result, unsigned long request, const char *name, vmkit_error **ret_error)
+{
+    uint64_t known = _IOC_DIR(request) == _IOC_WRITE ? VMK_ERRNO(EINVAL) : 0;
+    return result < 0 ? vmk_kvm_fail_known(ret_error, result, known, name) : 0;
 }
 
 int
@@ -47,7 +64,7 @@ vmk_kvm_vm_call(const struct vmk_kvm_vm *vm, unsigned long request, const void *
                 const char *name, vmkit_error **ret_error)
 {
     int result = vmk_kvm_vm_ioctl(vm, request, (uintptr_t)argument);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, name) : 0;
+    return finish_call(result, request, name, ret_error);
 }
 
 int
@@ -55,7 +72,7 @@ vmk_kvm_vcpu_call(const struct vmk_kvm_vcpu *vcpu, unsigned long request, const 
                   const char *name, vmkit_error **ret_error)
 {
     int result = vmk_kvm_vcpu_ioctl(vcpu, request, (uintptr_t)argument);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, name) : 0;
+    return finish_call(result, request, name, ret_error);
 }
 
 static void
@@ -73,8 +90,8 @@ facts_fill(const struct vmk_kvm_system *system, struct vmk_kvm_facts *facts,
 {
     facts->api_version = vmk_kvm_system_ioctl(system, KVM_GET_API_VERSION, 0);
     if (facts->api_version < 0)
-        return vmk_error_set_errno(ret_error, -facts->api_version, VMKIT_ERROR_KVM_FAILED,
-                                   "KVM_GET_API_VERSION: this is no KVM device");
+        return vmk_kvm_fail(ret_error, facts->api_version,
+                            "KVM_GET_API_VERSION: this is no KVM device");
     if (facts->api_version != KVM_API_VERSION)
         return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
                              "this host's KVM speaks API version %d, the library speaks %d",
@@ -160,7 +177,8 @@ fail_open(vmkit_error **ret_error, int err, const char *path)
         return vmk_error_set(ret_error, EACCES, VMKIT_ERROR_KVM_PERMISSION,
                              "%s may not be opened for reading and writing by this user", path);
     default:
-        return vmk_error_set_errno(ret_error, err, VMKIT_ERROR_KVM_FAILED, "opening %s", path);
+        return vmk_error_set_known(ret_error, err, NO_DESCRIPTOR, VMKIT_ERROR_KVM_FAILED,
+                                   "opening %s", path);
     }
 }
 
@@ -197,8 +215,8 @@ vmk_kvm_system_open_fd(int fd, struct vmk_kvm_system **ret_system, vmkit_error *
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d is not open", fd);
     if (own < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "duplicating descriptor %d",
-                                   fd);
+        return vmk_error_set_known(ret_error, errno, NO_DESCRIPTOR, VMKIT_ERROR_IO,
+                                   "duplicating descriptor %d", fd);
     struct vmk_kvm_system *system = calloc(1, sizeof *system);
     if (system == NULL) {
         close(own);

@@ -12,7 +12,8 @@ fail_create(uint32_t id, int result, vmkit_error **ret_error)
     if (result == -EEXIST)
         return vmk_error_set(ret_error, EEXIST, VMKIT_ERROR_EXISTS,
                              "vCPU %u was made before: a VM uses each number once", id);
-    return vmk_kvm_fail(ret_error, result, "KVM_CREATE_VCPU");
+    return vmk_kvm_fail_known(ret_error, result, VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
+                              "KVM_CREATE_VCPU");
 }
 
 int

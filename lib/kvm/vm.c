@@ -18,7 +18,8 @@ vmk_kvm_vm_new(struct vmk_kvm_system *system, struct vmk_kvm_vm **ret_vm, vmkit_
         vm->fd = vmk_kvm_system_ioctl(system, KVM_CREATE_VM, 0);
     } while (vm->fd == -EINTR);
     if (vm->fd < 0) {
-        int result = vmk_kvm_fail(ret_error, vm->fd, "KVM_CREATE_VM");
+        int result = vmk_kvm_fail_known(ret_error, vm->fd, VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
+                                        "KVM_CREATE_VM");
         free(vm);
         return result;
     }
@@ -62,7 +63,9 @@ vmk_kvm_vm_set_slot(struct vmk_kvm_vm *vm, uint32_t slot, uint32_t flags, uint64
         .userspace_addr = (uintptr_t)hva,
     };
     int result = set_slot(vm, &region);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, "KVM_SET_USER_MEMORY_REGION") : 0;
+    return result < 0 ? vmk_kvm_fail_known(ret_error, result, VMK_ERRNO(EINVAL) | VMK_ERRNO(EEXIST),
+                                           "KVM_SET_USER_MEMORY_REGION")
+                      : 0;
 }
 
 int
@@ -135,7 +138,8 @@ vmk_kvm_vm_set_irqfd(struct vmk_kvm_vm *vm, int fd, uint32_t gsi, int resample_f
         irqfd.resamplefd = (uint32_t)resample_fd;
     }
     int result = vmk_kvm_vm_ioctl(vm, KVM_IRQFD, (uintptr_t)&irqfd);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, "KVM_IRQFD") : 0;
+    uint64_t known = VMK_ERRNO(EINVAL) | (assign ? VMK_ERRNO(EBUSY) : 0);
+    return result < 0 ? vmk_kvm_fail_known(ret_error, result, known, "KVM_IRQFD") : 0;
 }
 
 int
@@ -152,7 +156,9 @@ vmk_kvm_vm_set_ioeventfd(struct vmk_kvm_vm *vm, const struct vmk_kvm_doorbell *d
                  (assign ? 0u : 1u << kvm_ioeventfd_flag_nr_deassign),
     };
     int result = vmk_kvm_vm_ioctl(vm, KVM_IOEVENTFD, (uintptr_t)&ioeventfd);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, "KVM_IOEVENTFD") : 0;
+    uint64_t known =
+        VMK_ERRNO(EINVAL) | (assign ? VMK_ERRNO(EEXIST) | VMK_ERRNO(ENOSPC) : VMK_ERRNO(ENOENT));
+    return result < 0 ? vmk_kvm_fail_known(ret_error, result, known, "KVM_IOEVENTFD") : 0;
 }
 
 static void
@@ -185,7 +191,9 @@ vmk_kvm_vm_set_routes(struct vmk_kvm_vm *vm, const struct vmk_kvm_route *routes,
         route_to_uapi(&routes[i], &table->entries[i]);
     int result = vmk_kvm_vm_ioctl(vm, KVM_SET_GSI_ROUTING, (uintptr_t)table);
     free(table);
-    return result < 0 ? vmk_kvm_fail(ret_error, result, "KVM_SET_GSI_ROUTING") : 0;
+    return result < 0
+               ? vmk_kvm_fail_known(ret_error, result, VMK_ERRNO(EINVAL), "KVM_SET_GSI_ROUTING")
+               : 0;
 }
 
 int

@@ -90,8 +90,9 @@ fail_map(int err, uint64_t size, uint64_t flags, vmkit_error **ret_error)
     if (err == ENOMEM)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no address space for %" PRIu64 " bytes of memory", size);
-    return vmk_error_set_errno(ret_error, err, VMKIT_ERROR_IO,
-                               "mapping %" PRIu64 " bytes of memory", size);
+    return vmk_error_set_known(ret_error, err,
+                               VMK_ERRNO(EACCES) | VMK_ERRNO(EPERM) | VMK_ERRNO(ENODEV),
+                               VMKIT_ERROR_IO, "mapping %" PRIu64 " bytes of memory", size);
 }
 
 /* Map at a multiple of `unit` by reserving more and giving the ends back. */
@@ -183,8 +184,8 @@ fail_size(int err, const char *name, uint64_t size, vmkit_error **ret_error)
                              "memfd \"%s\" of %" PRIu64 " bytes is above this process's limit "
                              "of file sizes (RLIMIT_FSIZE)",
                              name, size);
-    return vmk_error_set_errno(ret_error, err, VMKIT_ERROR_IO, "memfd \"%s\" of %" PRIu64 " bytes",
-                               name, size);
+    return vmk_error_set_known(ret_error, err, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
+                               "memfd \"%s\" of %" PRIu64 " bytes", name, size);
 }
 
 static int
@@ -197,12 +198,15 @@ open_memfd(struct vmkit_memory *memory, const char *name, uint64_t flags, vmkit_
     if (memory->fd < 0 && (flags & VMKIT_MEMORY_HUGE_2M) != 0 && errno != EMFILE && errno != ENFILE)
         return fail_map(EINVAL, memory->size, flags, ret_error);
     if (memory->fd < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "memfd \"%s\"", name);
+        return vmk_error_set_known(ret_error, errno,
+                                   VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
+                                   VMKIT_ERROR_IO, "memfd \"%s\"", name);
     int result = vmk_descriptor_set_size(memory->fd, memory->size);
     if (result < 0)
         return fail_size(-result, name, memory->size, ret_error);
     if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "sealing memfd \"%s\"", name);
+        return vmk_error_set_known(ret_error, errno, 0, VMKIT_ERROR_IO, "sealing memfd \"%s\"",
+                                   name);
     return memory_map(memory, flags, MAP_SHARED, 0, ret_error);
 }
 
@@ -265,8 +269,8 @@ vmk_memory_new_fd(int fd, uint64_t offset, uint64_t size, uint64_t flags,
     memory->read_only = (flags & VMKIT_MEMORY_READ_ONLY) != 0;
     memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (memory->fd < 0)
-        result =
-            vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "duplicating descriptor %d", fd);
+        result = vmk_error_set_known(ret_error, errno, VMK_ERRNO(EMFILE) | VMK_ERRNO(ENOMEM),
+                                     VMKIT_ERROR_IO, "duplicating descriptor %d", fd);
     else
         result = memory_map(memory, flags,
                             (flags & VMKIT_MEMORY_PRIVATE) != 0 ? MAP_PRIVATE | MAP_NORESERVE
@@ -361,7 +365,7 @@ copy_guarded(void *here, void *there, size_t size, bool write)
         ssize_t n = write ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
                           : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
         if (n <= 0)
-            return n < 0 && errno != EFAULT ? -vmk_error_filter(errno) : -EFAULT;
+            return n < 0 && errno != EFAULT ? -EIO : -EFAULT;
         done += (size_t)n;
     }
     return 0;

@@ -12,8 +12,10 @@ vmk_memory_account_init(struct vmk_memory_account *account, uint64_t limit)
 bool
 vmk_memory_account_try_charge(struct vmk_memory_account *account, uint64_t bytes)
 {
-    if (bytes > account->limit - account->used)
+    if (bytes > account->limit - account->used) {
+        account->refused = true;
         return false;
+    }
     account->used += bytes;
     if (account->used > account->peak)
         account->peak = account->used;

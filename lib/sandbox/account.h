@@ -13,6 +13,7 @@ struct vmk_memory_account {
     uint64_t limit;
     uint64_t used;
     uint64_t peak; /* the most that `used` ever was */
+    bool refused;  /* a charge did not fit */
 };
 
 void

@@ -122,16 +122,26 @@ vmk_config_set_program_path(vmkit_sandbox_config *config, const char *path, vmki
 }
 
 int
-vmk_config_set_program_fd(vmkit_sandbox_config *config, int fd, vmkit_error **ret_error)
+vmk_config_duplicate(int fd, const char *what, vmkit_error **ret_error)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
-    if (copy < 0 && errno == EBADF)
+    if (copy >= 0)
+        return copy;
+    if (errno == EBADF)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                             "the program's descriptor %d is not open", fd);
-    if (copy < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
-                                   "cannot duplicate the program's descriptor %d", fd);
+                             "descriptor %d for %s is not open", fd, what);
+    /* EINVAL: the process may have no descriptor above 2 (fcntl(2)). */
+    return vmk_error_set_known(ret_error, errno == EINVAL ? EMFILE : errno,
+                               VMK_ERRNO(EMFILE) | VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
+                               "cannot duplicate descriptor %d for %s", fd, what);
+}
 
+int
+vmk_config_set_program_fd(vmkit_sandbox_config *config, int fd, vmkit_error **ret_error)
+{
+    int copy = vmk_config_duplicate(fd, "the program", ret_error);
+    if (copy < 0)
+        return copy;
     struct vmk_host_fd *host_fd = vmk_host_fd_new(copy);
     if (host_fd == NULL)
         return no_memory(ret_error);

@@ -21,6 +21,11 @@
 #define VMK_CONFIG_MEMORY_MAX ((uint64_t)1 << 40)
 #define VMK_CONFIG_OPEN_FILES_MAX 4096
 
+/* What opening something of the host may tell; all else is EIO. */
+#define VMK_CONFIG_OPEN_ERRNOS                                                            \
+    (VMK_ERRNO(EACCES) | VMK_ERRNO(ELOOP) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENAMETOOLONG) | \
+     VMK_ERRNO(ENFILE) | VMK_ERRNO(ENOENT) | VMK_ERRNO(ENOMEM) | VMK_ERRNO(ENOTDIR))
+
 enum vmk_stream_kind {
     VMK_STREAM_EMPTY, /* input alone: the end of file at once */
     VMK_STREAM_INPUT, /* input alone: all bytes are there */
@@ -97,6 +102,10 @@ vmk_config_get_program_name(const vmkit_sandbox_config *config);
 int
 vmk_config_set_program_path(vmkit_sandbox_config *config, const char *path,
                             vmkit_error **ret_error);
+
+/* A duplicate of a descriptor of the embedder, or a negative errno; `what` it is for. */
+int
+vmk_config_duplicate(int fd, const char *what, vmkit_error **ret_error);
 
 int
 vmk_config_set_program_fd(vmkit_sandbox_config *config, int fd, vmkit_error **ret_error);

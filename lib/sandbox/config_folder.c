@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,7 +94,7 @@ folder_append(vmkit_sandbox_config *config, int fd, const char *normal, uint64_t
     struct statfs file_system;
     int result = 0;
     if (fstat(fd, &status) < 0 || fstatfs(fd, &file_system) < 0)
-        result = vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
+        result = vmk_error_set_known(ret_error, errno, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                      "cannot inspect the folder for guest path \"%.80s\"", normal);
     else if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode))
         result = vmk_error_set(ret_error, ENOTDIR, VMKIT_ERROR_INVALID_ARGUMENT,
@@ -147,9 +148,10 @@ vmk_config_add_folder(vmkit_sandbox_config *config, const char *host_path, const
 
     int fd = vmk_descriptor_keep(open(host_path, O_PATH | O_CLOEXEC));
     if (fd < 0)
-        return vmk_error_set_errno(
-            ret_error, errno, errno == ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
-            "cannot open \"%.200s\" to show it at \"%.80s\"", host_path, normal);
+        return vmk_error_set_known(ret_error, errno, VMK_CONFIG_OPEN_ERRNOS,
+                                   errno == ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
+                                   "cannot open \"%.200s\" to show it at \"%.80s\"", host_path,
+                                   normal);
     return folder_append(config, fd, normal, flags, ret_error);
 }
 
@@ -162,13 +164,10 @@ vmk_config_add_folder_fd(vmkit_sandbox_config *config, int fd, const char *guest
     if (result < 0)
         return result;
 
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
-    if (copy < 0 && errno == EBADF)
-        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                             "descriptor %d for guest path \"%.80s\" is not open", fd, normal);
+    char what[100];
+    snprintf(what, sizeof what, "guest path \"%.80s\"", normal);
+    int copy = vmk_config_duplicate(fd, what, ret_error);
     if (copy < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
-                                   "cannot duplicate descriptor %d for guest path \"%.80s\"", fd,
-                                   normal);
+        return copy;
     return folder_append(config, copy, normal, flags, ret_error);
 }

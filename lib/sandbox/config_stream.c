@@ -2,7 +2,6 @@
 /* The three streams of a configuration. Setting one replaces what it was connected to. */
 #include "sandbox/config.h"
 
-#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -48,14 +47,10 @@ vmk_config_set_stream_fd(vmkit_sandbox_config *config, uint32_t stream, int fd,
     if (stream > VMKIT_STREAM_STDERR)
         return no_such_stream(ret_error, stream);
 
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
-    if (copy < 0 && errno == EBADF)
-        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                             "descriptor %d for stream %" PRIu32 " is not open", fd, stream);
+    static const char *const names[] = {"stream 0", "stream 1", "stream 2"};
+    int copy = vmk_config_duplicate(fd, names[stream], ret_error);
     if (copy < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
-                                   "cannot duplicate descriptor %d for stream %" PRIu32, fd,
-                                   stream);
+        return copy;
     struct vmk_host_fd *host_fd = vmk_host_fd_new(copy);
     if (host_fd == NULL)
         return no_memory(ret_error);

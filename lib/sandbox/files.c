@@ -35,7 +35,7 @@ open_streams(struct vmk_files *files, const vmkit_sandbox_config *config, vmkit_
         if (result >= 0)
             result = vmk_files_install(files, file, false);
         if (result < 0)
-            return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_IO,
+            return vmk_error_set_known(ret_error, -result, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                        "cannot connect stream %" PRIu32, stream);
     }
     return 0;
@@ -82,9 +82,10 @@ enter_folder(struct vmk_files *files, const char *path, vmkit_error **ret_error)
         result = -ENOTDIR;
     }
     if (result < 0)
-        return vmk_error_set_errno(
-            ret_error, -result, result == -ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
-            "cannot enter working directory \"%.200s\" of the sandbox", path);
+        return vmk_error_set_known(ret_error, -result, VMK_CONFIG_OPEN_ERRNOS,
+                                   result == -ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
+                                   "cannot enter working directory \"%.200s\" of the sandbox",
+                                   path);
     vmk_node_unref(files->cwd);
     files->cwd = node;
     return 0;

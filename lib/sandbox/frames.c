@@ -65,7 +65,8 @@ vmk_frames_new(uint64_t limit, struct vmk_memory_account *account, vmk_frames_gr
 
     struct vmk_frames *frames = calloc(1, sizeof *frames);
     if (frames == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for the tables of a guest's memory");
 
     /* A surplus, so that the arena can start on a boundary of a huge page. */
     uint8_t *memory = mmap(NULL, size + BLOCK_SIZE, PROT_READ | PROT_WRITE,

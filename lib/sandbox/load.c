@@ -42,7 +42,8 @@ vmk_load_check(struct vmk_process *process, struct vmk_program *program, vmkit_e
     struct statx status;
     int r = vmk_file_statx(program->file, &status);
     if (r < 0)
-        return vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_IO, "%s", program->path);
+        return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO, "%s",
+                                   program->path);
 
     struct reader reader = {.process = process, .file = program->file};
     struct vmk_image image = {
@@ -173,6 +174,9 @@ vmk_load(struct vmk_process *process, const struct vmk_program *program, vmkit_e
     if (r == -EIO)
         return vmk_error_set(ret_error, EIO, VMKIT_ERROR_IO, "%s: the file cannot be read",
                              program->path);
+    if (r == -ENOMEM && !process->memory->refused && !process->space->refused)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "%s: the host has no memory left for the program", program->path);
     if (r < 0)
         return vmk_error_set(
             ret_error, E2BIG, VMKIT_ERROR_LIMIT,

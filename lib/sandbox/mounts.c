@@ -69,6 +69,6 @@ vmk_mounts_new(struct vmk_files *files, const vmkit_sandbox_config *config, vmki
     if (result == 0)
         result = vmk_mounts_finish(&files->mounts);
     return result == 0 ? 0
-                       : vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_OUT_OF_MEMORY,
+                       : vmk_error_set_known(ret_error, -result, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                              "cannot build the tree of files of a sandbox");
 }

@@ -159,7 +159,7 @@ open_path(const char *path, struct vmk_host_fd **ret_host, vmkit_error **ret_err
     /* Without blocking, should it be a FIFO. */
     int fd = vmk_descriptor_keep(open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (fd < 0)
-        return vmk_error_set_errno(ret_error, errno,
+        return vmk_error_set_known(ret_error, errno, VMK_CONFIG_OPEN_ERRNOS | VMK_ERRNO(ENXIO),
                                    errno == ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
                                    "cannot open program \"%.200s\"", path);
     *ret_host = vmk_host_fd_new(fd);
@@ -173,7 +173,7 @@ check_regular(const struct vmk_host_fd *host, const char *name, vmkit_error **re
 {
     struct stat status;
     if (fstat(host->fd, &status) < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
+        return vmk_error_set_known(ret_error, errno, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                    "cannot inspect program \"%.200s\"", name);
     if (S_ISDIR(status.st_mode))
         return vmk_error_set(ret_error, EISDIR, VMKIT_ERROR_BAD_IMAGE,

@@ -38,6 +38,7 @@ sandbox_free(vmkit_sandbox *sandbox)
     vmk_frames_free(sandbox->frames);
     if (process->wake_fd >= 0)
         close(process->wake_fd);
+    vmk_error_unref(sandbox->memory_error);
     pthread_mutex_destroy(&sandbox->lock);
     free(sandbox);
 }
@@ -71,9 +72,22 @@ grow_memory(void *user_data, uint64_t gpa, uint64_t size, void *hva)
     int r = vmk_memory_new_user(hva, size, NULL, NULL, &memory, NULL);
     if (r < 0)
         return r;
-    r = vmk_vm_add_memory(sandbox->vm, gpa, memory, 0, size, false, NULL);
+    vmkit_error **ret_error = sandbox->memory_error == NULL ? &sandbox->memory_error : NULL;
+    r = vmk_vm_add_memory(sandbox->vm, gpa, memory, 0, size, false, ret_error);
     vmk_memory_unref(memory);
     return r;
+}
+
+/* Memory was missing: tell of KVM's own error, if it was that. `error` is what else there is to
+ * tell. */
+static int
+fail_memory(const vmkit_sandbox *sandbox, vmkit_error *error, vmkit_error **ret_error)
+{
+    if (sandbox->memory_error != NULL) {
+        vmk_error_unref(error);
+        error = vmk_error_ref(sandbox->memory_error);
+    }
+    return vmk_error_hand_over(error, ret_error);
 }
 
 /* The VM, its memory, its vCPU in user mode. */
@@ -95,9 +109,13 @@ make_vm(vmkit_sandbox *sandbox, struct vmk_kvm_system *system, vmkit_error **ret
     r = vmk_vcpu_new(sandbox->vm, 0, &sandbox->vcpu, ret_error);
     if (r < 0)
         return r;
-    if (vmk_space_init(&sandbox->space, process, sandbox->frames, process->limits.memory_bytes) < 0)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                             "no memory for the guest's page tables");
+    vmkit_error *error = NULL;
+    if (vmk_space_init(&sandbox->space, process, sandbox->frames, process->limits.memory_bytes) <
+        0) {
+        vmk_error_set(&error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                      "no memory for the guest's page tables");
+        return fail_memory(sandbox, error, ret_error);
+    }
     process->space = &sandbox->space;
     process->vcpu = sandbox->vcpu;
     r = vmk_usermode_new(vmk_vcpu_get_kvm(sandbox->vcpu), &sandbox->space.paging,
@@ -116,8 +134,9 @@ make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
     process->signals = vmk_signals_new();
     process->wake_fd = vmk_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (process->signals == NULL || process->wake_fd < 0)
-        return vmk_error_set_errno(ret_error, process->signals == NULL ? ENOMEM : errno,
-                                   VMKIT_ERROR_OUT_OF_MEMORY, "making a sandbox");
+        return vmk_error_set_known(ret_error, process->signals == NULL ? ENOMEM : errno,
+                                   VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
+                                   VMKIT_ERROR_IO, "making a sandbox");
 
     int r = vmk_files_new(config, process, &sandbox->account, &process->files, ret_error);
     if (r < 0)
@@ -141,9 +160,10 @@ make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
     /* The file may have changed since its headers were read: nothing is mapped beyond the end. */
     if (image != NULL && vmk_elf_ends_within(&program.elf, image->source.stx_size))
         program.image = image->fd;
-    r = vmk_load(process, &program, ret_error);
+    vmkit_error *error = NULL;
+    r = vmk_load(process, &program, &error);
     vmk_program_image_unref(image);
-    return r;
+    return r < 0 ? fail_memory(sandbox, error, ret_error) : 0;
 }
 
 int
@@ -156,7 +176,8 @@ vmk_sandbox_new(const vmkit_sandbox_config *config, struct vmk_kvm_system *syste
 
     vmkit_sandbox *sandbox = calloc(1, sizeof *sandbox);
     if (sandbox == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for a sandbox");
     atomic_init(&sandbox->references, 1);
     pthread_mutex_init(&sandbox->lock, NULL);
     sandbox->process.wake_fd = -1;

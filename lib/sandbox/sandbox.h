@@ -36,6 +36,7 @@ struct vmkit_sandbox {
     struct vmk_memory_account account;
     struct vmk_space space;
     struct vmk_frames *frames;
+    vmkit_error *memory_error; /* the first time that KVM took no further piece of memory */
     struct vmkit_vm *vm;
     struct vmkit_vcpu *vcpu;
 };

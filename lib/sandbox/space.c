@@ -169,8 +169,10 @@ vmk_space_map(struct vmk_space *space, const struct vmk_vma *vma)
         (vma->rights & VMK_PAGE_WRITE) && (vma->flags & (VMK_VMA_STACK | VMK_VMA_NO_RESERVE)) == 0;
     uint64_t committed =
         space->vmas.committed - vmk_vmas_committed_in(&space->vmas, vma->start, vma->end);
-    if (counts && vma->end - vma->start > space->commit_limit - committed)
+    if (counts && vma->end - vma->start > space->commit_limit - committed) {
+        space->refused = true;
         return -ENOMEM;
+    }
 
     size_t splits = vmk_vmas_count_splits(&space->vmas, vma->start, vma->end);
     if (vmk_vmas_reserve(&space->vmas, splits + 1) < 0 ||

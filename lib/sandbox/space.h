@@ -26,6 +26,7 @@ struct vmk_space {
     struct vmk_paging paging;
     struct vmk_vmas vmas;
     uint64_t commit_limit; /* What may be committed, see vmk_vmas. */
+    bool refused;          /* A mapping went beyond it. */
     uint64_t mmap_top;     /* Mappings without an address of their own lie below. */
     uint64_t brk_start;
     uint64_t brk;

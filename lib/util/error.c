@@ -101,22 +101,67 @@ vmk_error_set(vmkit_error **ret_error, int err, enum vmkit_error_kind kind, cons
     return -err;
 }
 
+/* Of some errnos it is the same to everyone what they mean. */
+static enum vmkit_error_kind
+kind_of(int err, enum vmkit_error_kind otherwise)
+{
+    switch (err) {
+    case ENOMEM:
+        return VMKIT_ERROR_OUT_OF_MEMORY;
+    case EMFILE:
+    case ENFILE:
+        return VMKIT_ERROR_LIMIT;
+    default:
+        return otherwise;
+    }
+}
+
+/* `err` is the kernel's, `public_err` what it is for the caller. */
+static int
+set_reason(vmkit_error **ret_error, int err, int public_err, enum vmkit_error_kind kind,
+           const char *format, va_list list)
+{
+    char reason[128];
+    char suffix[160];
+    if (ret_error == NULL)
+        return -public_err;
+    snprintf(suffix, sizeof suffix, ": %s", strerror_r(err, reason, sizeof reason));
+    *ret_error = error_new(public_err, kind_of(public_err, kind), suffix, format, list);
+    return -public_err;
+}
+
 int
 vmk_error_set_errno(vmkit_error **ret_error, int err, enum vmkit_error_kind kind,
                     const char *format, ...)
 {
-    if (ret_error == NULL)
-        return -vmk_error_filter(err);
-
-    char reason[128];
-    char suffix[160];
-    snprintf(suffix, sizeof suffix, ": %s", strerror_r(err, reason, sizeof reason));
-
     va_list list;
     va_start(list, format);
-    *ret_error = error_new(vmk_error_filter(err), kind, suffix, format, list);
+    int result = set_reason(ret_error, err, vmk_error_filter(err), kind, format, list);
     va_end(list);
-    return -vmk_error_filter(err);
+    return result;
+}
+
+int
+vmk_error_set_known(vmkit_error **ret_error, int err, uint64_t known, enum vmkit_error_kind kind,
+                    const char *format, ...)
+{
+    bool is_known = err >= 0 && err < 64 && (known >> err & 1) != 0;
+    va_list list;
+    va_start(list, format);
+    int result = set_reason(ret_error, err, is_known ? err : EIO, kind, format, list);
+    va_end(list);
+    return result;
+}
+
+int
+vmk_error_hand_over(vmkit_error *error, vmkit_error **ret_error)
+{
+    int result = vmk_error_get_errno(error);
+    if (ret_error != NULL)
+        *ret_error = error;
+    else
+        vmk_error_unref(error);
+    return result;
 }
 
 int

@@ -81,8 +81,8 @@ vmk_vm_config_set_kvm_fd(struct vmkit_vm_config *config, int fd, vmkit_error **r
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d is not open", fd);
     if (own < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_LIMIT, "duplicating descriptor %d",
-                                   fd);
+        return vmk_error_set_known(ret_error, errno, VMK_ERRNO(EMFILE), VMKIT_ERROR_LIMIT,
+                                   "duplicating descriptor %d", fd);
     forget_device(config);
     config->fd = own;
     return 0;

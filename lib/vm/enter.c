@@ -70,7 +70,8 @@ make_timer(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
                              .sigev_signo = vmk_vcpu_get_kick_signal()};
     event._sigev_un._tid = here;
     if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->timer) < 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_LIMIT,
+        return vmk_error_set_known(ret_error, errno, VMK_ERRNO(EAGAIN) | VMK_ERRNO(ENOMEM),
+                                   VMKIT_ERROR_LIMIT,
                                    "the host has no place for the signal that stops vCPU %u "
                                    "(RLIMIT_SIGPENDING)",
                                    vmk_kvm_vcpu_get_id(vcpu->kvm));
@@ -205,7 +206,8 @@ vmk_vcpu_fail_run(struct vmkit_vcpu *vcpu, int result, const char *what, vmkit_e
     /* And for a VM that it has given up. */
     if (result == -EIO)
         vmk_vm_fail(vcpu->vm, what);
-    return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_KVM_FAILED, "%s", what);
+    return vmk_error_set_known(ret_error, -result, VMK_ERRNO(ENOMEM), VMKIT_ERROR_KVM_FAILED, "%s",
+                               what);
 }
 
 bool

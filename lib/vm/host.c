@@ -168,8 +168,10 @@ take_facts(struct vmkit_host *host, struct vmk_kvm_system *system, bool measure,
     return result;
 }
 
-static void
-probe(struct vmkit_host *host, const struct vmk_kvm_ops *ops, const char *path, bool measure)
+/* What fails is what is found out, but for a lack of memory, which says nothing of KVM. */
+static int
+probe(struct vmkit_host *host, const struct vmk_kvm_ops *ops, const char *path, bool measure,
+      vmkit_error **ret_error)
 {
     struct vmk_kvm_system *system = NULL;
     vmkit_error *error = NULL;
@@ -183,9 +185,12 @@ probe(struct vmkit_host *host, const struct vmk_kvm_ops *ops, const char *path, 
     if (host->status == VMKIT_HOST_WRONG_VERSION)
         host->api_version = vmk_kvm_probe_api_version(ops, path);
     vmk_kvm_system_unref(system);
+    if (error != NULL && vmk_error_get_kind(error) == VMKIT_ERROR_OUT_OF_MEMORY)
+        return vmk_error_hand_over(error, ret_error);
     if (error != NULL)
         snprintf(host->reason, sizeof host->reason, "%s", vmk_error_get_message(error));
     vmk_error_unref(error);
+    return 0;
 }
 
 int
@@ -199,7 +204,11 @@ vmk_host_probe(const struct vmk_kvm_ops *ops, const char *path, bool measure,
                              "no memory for a host probe");
     atomic_init(&host->references, 1);
     look_around(&host->around, name);
-    probe(host, ops, path, measure);
+    int result = probe(host, ops, path, measure, ret_error);
+    if (result < 0) {
+        free(host);
+        return result;
+    }
     vmk_host_advise(host->advice, sizeof host->advice, host->status, host->mode, &host->around,
                     name, host->reason);
     *ret_host = host;

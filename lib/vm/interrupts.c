@@ -21,16 +21,6 @@ check_eventfd(int fd, vmkit_error **ret_error)
 }
 
 static int
-check_capability(struct vmkit_vm *vm, enum vmkit_capability capability, vmkit_error **ret_error)
-{
-    if (vmk_kvm_system_has(vmk_kvm_vm_get_system(vm->kvm), capability))
-        return 0;
-    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
-                         "this host's KVM lacks the capability \"%s\"",
-                         vmk_kvm_capability_get_name(capability));
-}
-
-static int
 check_irqchip(struct vmkit_vm *vm, enum vmk_vm_irqchip least, vmkit_error **ret_error)
 {
     int result = vmk_vm_check(vm, ret_error);
@@ -48,7 +38,7 @@ vmk_vm_set_ioeventfd(struct vmkit_vm *vm, const struct vmk_kvm_doorbell *doorbel
 {
     int result = vmk_vm_check(vm, ret_error);
     if (result == 0)
-        result = check_capability(vm, VMKIT_CAPABILITY_IOEVENTFD, ret_error);
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IOEVENTFD, ret_error);
     if (result == 0)
         result = check_eventfd(doorbell->fd, ret_error);
     return result < 0 ? result : vmk_kvm_vm_set_ioeventfd(vm->kvm, doorbell, assign, ret_error);
@@ -60,11 +50,11 @@ vmk_vm_set_irqfd(struct vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, boo
 {
     int result = check_irqchip(vm, VMK_VM_IRQCHIP_SPLIT, ret_error);
     if (result == 0)
-        result = check_capability(vm, VMKIT_CAPABILITY_IRQFD, ret_error);
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IRQFD, ret_error);
     if (result == 0)
         result = check_eventfd(fd, ret_error);
     if (result == 0 && resample_fd >= 0) {
-        result = check_capability(vm, VMKIT_CAPABILITY_IRQFD_RESAMPLE, ret_error);
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IRQFD_RESAMPLE, ret_error);
         if (result == 0)
             result = check_eventfd(resample_fd, ret_error);
     }
@@ -96,6 +86,8 @@ vmk_vm_set_routes(struct vmkit_vm *vm, const struct vmkit_route *routes, uint32_
                   vmkit_error **ret_error)
 {
     int result = check_irqchip(vm, VMK_VM_IRQCHIP_SPLIT, ret_error);
+    if (result == 0)
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IRQ_ROUTING, ret_error);
     if (result < 0)
         return result;
     struct vmk_kvm_route *converted = calloc((size_t)count + 1, sizeof *converted);
@@ -124,6 +116,8 @@ int
 vmk_vm_signal_msi(struct vmkit_vm *vm, uint64_t address, uint32_t data, vmkit_error **ret_error)
 {
     int result = check_irqchip(vm, VMK_VM_IRQCHIP_SPLIT, ret_error);
+    if (result == 0)
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_SIGNAL_MSI, ret_error);
     return result < 0 ? result : vmk_kvm_vm_signal_msi(vm->kvm, address, data, ret_error);
 }
 
@@ -151,7 +145,7 @@ vmk_vcpu_nmi(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
     int result = vmk_vm_check(vcpu->vm, ret_error);
     if (result == 0)
-        result = check_capability(vcpu->vm, VMKIT_CAPABILITY_USER_NMI, ret_error);
+        result = vmk_vm_check_capability(vcpu->vm, VMKIT_CAPABILITY_USER_NMI, ret_error);
     if (result < 0)
         return result;
     atomic_store(&vcpu->nmi, true);

@@ -9,14 +9,29 @@
 #include <string.h>
 #include <unistd.h>
 
+int
+vmk_vm_check_capability(struct vmkit_vm *vm, enum vmkit_capability capability,
+                        vmkit_error **ret_error)
+{
+    if (vmk_kvm_system_has(vmk_kvm_vm_get_system(vm->kvm), capability))
+        return 0;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
+                         "this host's KVM lacks the capability \"%s\"",
+                         vmk_kvm_capability_get_name(capability));
+}
+
 static int
 create_irqchip(struct vmkit_vm *vm, const struct vmk_vm_options *options, vmkit_error **ret_error)
 {
+    int result;
     switch (options->irqchip) {
     case VMK_VM_IRQCHIP_KERNEL:
-        return vmk_kvm_vm_create_irqchip(vm->kvm, ret_error);
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IRQCHIP, ret_error);
+        return result < 0 ? result : vmk_kvm_vm_create_irqchip(vm->kvm, ret_error);
     case VMK_VM_IRQCHIP_SPLIT:
-        return vmk_arch_vm_split_irqchip(vm->kvm, options->split_pins, ret_error);
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_SPLIT_IRQCHIP, ret_error);
+        return result < 0 ? result
+                          : vmk_arch_vm_split_irqchip(vm->kvm, options->split_pins, ret_error);
     case VMK_VM_IRQCHIP_NONE:
         return 0;
     }
@@ -211,11 +226,10 @@ vmk_vm_add_memory(struct vmkit_vm *vm, uint64_t gpa, struct vmkit_memory *memory
 {
     struct vmk_region region = {
         .gpa = gpa, .size = size, .offset = offset, .memory = memory, .read_only = read_only};
-    struct vmk_kvm_system *system = vmk_kvm_vm_get_system(vm->kvm);
-    if (read_only && !vmk_kvm_system_has(system, VMKIT_CAPABILITY_READONLY_MEMORY))
-        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_KVM_INCAPABLE,
-                             "this host's KVM has no read-only memory");
-    return add_locked(vm, &region, ret_error);
+    int result = vmk_vm_check(vm, ret_error);
+    if (result == 0 && read_only)
+        result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_READONLY_MEMORY, ret_error);
+    return result < 0 ? result : add_locked(vm, &region, ret_error);
 }
 
 int

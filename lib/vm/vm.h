@@ -79,6 +79,11 @@ vmk_vm_is_own(const struct vmkit_vm *vm);
 int
 vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error);
 
+/* -ENOTSUP when the host's KVM lacks it. */
+int
+vmk_vm_check_capability(struct vmkit_vm *vm, enum vmkit_capability capability,
+                        vmkit_error **ret_error);
+
 /* The VM cannot go on; every later call on it answers with this reason. Only the first counts. */
 void
 vmk_vm_fail(struct vmkit_vm *vm, const char *reason);

@@ -100,14 +100,15 @@ def formats(top):
     """A pattern for each message that the library makes: each string of a call, pieces joined."""
     for path in glob.glob(os.path.join(top, "lib/**/*.c"), recursive=True):
         # BAD() and VMK_FORMAT_BAD() are ways of saying whose file it is.
-        for call in re.finditer(r"\b(BAD|VMK_FORMAT_BAD|vmk_error_set(?:_errno)?)\((.*?)\);", read(path), re.DOTALL):
+        for call in re.finditer(r"\b(BAD|VMK_FORMAT_BAD|vmk_error_set(?:_errno|_known)?|vmk_kvm_fail)"
+                                r"\((.*?)\);", read(path), re.DOTALL):
             for string in _STRING.findall(call[2]):
                 text = "".join(part if part else "%d" for part, _ in _STRING_PART.findall(string))
                 text = text.replace('\\"', '"')
                 text = _CONVERSION.sub("\0", text)
                 pattern = ".*".join(map(re.escape, re.sub("\0+", "\0", text).split("\0")))
                 yield ((".*: " if call[1].endswith("BAD") else "") + pattern +
-                       (": .*" if call[1].endswith("errno") else ""))
+                       (": .*" if call[1].endswith(("errno", "known", "fail")) else ""))
 
 
 def unmade_messages(top):

@@ -51,6 +51,53 @@ START_TEST(an_errno_outside_of_the_public_list_becomes_EIO)
 }
 END_TEST
 
+START_TEST(an_errno_that_the_call_does_not_document_becomes_EIO)
+{
+    uint64_t known = VMK_ERRNO(EINVAL) | VMK_ERRNO(EEXIST);
+    vmkit_error *error = NULL;
+
+    ck_assert_int_eq(vmk_error_set_known(NULL, EEXIST, known, VMKIT_ERROR_IO, "x"), -EEXIST);
+    ck_assert_int_eq(vmk_error_set_known(NULL, EPERM, known, VMKIT_ERROR_IO, "x"), -EIO);
+    ck_assert_int_eq(vmk_error_set_known(NULL, ENOTSUP, UINT64_MAX, VMKIT_ERROR_IO, "x"), -EIO);
+    ck_assert_int_eq(vmk_error_set_known(NULL, -1, UINT64_MAX, VMKIT_ERROR_IO, "x"), -EIO);
+    ck_assert_int_eq(vmk_error_set_known(&error, EPERM, known, VMKIT_ERROR_IO, "%d", 7), -EIO);
+    ck_assert_int_eq(vmk_error_get_errno(error), -EIO);
+    ck_assert_str_eq(vmk_error_get_message(error), "7: Operation not permitted");
+    vmk_error_unref(error);
+}
+END_TEST
+
+START_TEST(some_errnos_have_a_kind_of_their_own)
+{
+    static const struct {
+        int err;
+        enum vmkit_error_kind kind;
+    } rows[] = {{ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY},
+                {EMFILE, VMKIT_ERROR_LIMIT},
+                {ENFILE, VMKIT_ERROR_LIMIT},
+                {EACCES, VMKIT_ERROR_IO}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        vmkit_error *error = NULL;
+        vmk_error_set_errno(&error, rows[i].err, VMKIT_ERROR_IO, "x");
+        ck_assert_int_eq(vmk_error_get_kind(error), rows[i].kind);
+        vmk_error_unref(error);
+    }
+}
+END_TEST
+
+START_TEST(a_kept_error_is_handed_over)
+{
+    vmkit_error *kept = NULL, *error = NULL;
+
+    vmk_error_set(&kept, ENOSPC, VMKIT_ERROR_LIMIT, "kept");
+    vmk_error_ref(kept);
+    ck_assert_int_eq(vmk_error_hand_over(kept, NULL), -ENOSPC);
+    ck_assert_int_eq(vmk_error_hand_over(kept, &error), -ENOSPC);
+    ck_assert_ptr_eq(error, kept);
+    vmk_error_unref(error);
+}
+END_TEST
+
 START_TEST(a_long_message_is_kept_whole)
 {
     static char text[5000];
@@ -86,6 +133,9 @@ make_suite(void)
     tcase_add_test(tcase, without_a_place_for_the_error_only_the_errno_is_returned);
     tcase_add_test(tcase, a_failed_call_says_the_reason_after_the_message);
     tcase_add_test(tcase, an_errno_outside_of_the_public_list_becomes_EIO);
+    tcase_add_test(tcase, an_errno_that_the_call_does_not_document_becomes_EIO);
+    tcase_add_test(tcase, some_errnos_have_a_kind_of_their_own);
+    tcase_add_test(tcase, a_kept_error_is_handed_over);
     tcase_add_test(tcase, a_long_message_is_kept_whole);
     tcase_add_test(tcase, an_error_lives_until_its_last_reference);
     suite_add_tcase(suite, tcase);

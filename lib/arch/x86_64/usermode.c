@@ -211,7 +211,8 @@ vmk_usermode_new(struct vmk_kvm_vcpu *vcpu, struct vmk_paging *paging,
 {
     struct vmk_usermode *usermode = calloc(1, sizeof *usermode);
     if (usermode == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for the user mode of a vCPU");
     usermode->vcpu = vcpu;
     usermode->regs = vmk_kvm_vcpu_get_sync_regs(vcpu);
 

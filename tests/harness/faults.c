@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "faults.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* The loader allocates before a sanitizer is ready. */
+#define EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
+
+struct fault {
+    enum fault_call call;
+    unsigned number;
+    unsigned seen;
+    int err;
+    bool has_request;
+    bool has_answer;
+    unsigned long request;
+    unsigned long argument;
+    int answer;
+};
+
+static _Thread_local struct fault fault;
+
+void
+fault_begin(enum fault_call call, unsigned number, int err)
+{
+    fault = (struct fault){.call = call, .number = number, .err = err};
+}
+
+void
+fault_begin_ioctl(unsigned long request, int err)
+{
+    fault =
+        (struct fault){.call = FAULT_IOCTL, .err = err, .has_request = true, .request = request};
+}
+
+void
+fault_answer_ioctl(unsigned long request, unsigned long argument, int value)
+{
+    fault = (struct fault){.call = FAULT_IOCTL,
+                           .has_request = true,
+                           .has_answer = true,
+                           .request = request,
+                           .argument = argument,
+                           .answer = value};
+}
+
+unsigned
+fault_end(void)
+{
+    unsigned seen = fault.seen;
+    fault = (struct fault){0};
+    return seen;
+}
+
+EARLY static bool
+fails(enum fault_call call)
+{
+    if (fault.call != call)
+        return false;
+    fault.seen++;
+    if (fault.number != 0 && fault.number != fault.seen)
+        return false;
+    errno = fault.err;
+    return true;
+}
+
+/* The C library's own allocator, or that of a sanitizer. */
+void *
+__libc_malloc(size_t size);
+void *
+__libc_calloc(size_t count, size_t size);
+void *
+__libc_realloc(void *memory, size_t size);
+void *__attribute__((weak)) __interceptor_malloc(size_t size);
+void *__attribute__((weak)) __interceptor_calloc(size_t count, size_t size);
+void *__attribute__((weak)) __interceptor_realloc(void *memory, size_t size);
+
+EARLY void *
+malloc(size_t size)
+{
+    if (fails(FAULT_ALLOCATE))
+        return NULL;
+    return __interceptor_malloc != NULL ? __interceptor_malloc(size) : __libc_malloc(size);
+}
+
+EARLY void *
+calloc(size_t count, size_t size)
+{
+    if (fails(FAULT_ALLOCATE))
+        return NULL;
+    return __interceptor_calloc != NULL ? __interceptor_calloc(count, size)
+                                        : __libc_calloc(count, size);
+}
+
+EARLY void *
+realloc(void *memory, size_t size)
+{
+    if (fails(FAULT_ALLOCATE))
+        return NULL;
+    return __interceptor_realloc != NULL ? __interceptor_realloc(memory, size)
+                                         : __libc_realloc(memory, size);
+}
+
+EARLY char *
+strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
+}
+
+/* The next definition of the function that this stands in: a sanitizer's, or the C library's. */
+static void *
+find_next(void **next, const char *name)
+{
+    void *found = __atomic_load_n(next, __ATOMIC_RELAXED);
+    if (found == NULL) {
+        found = dlsym(RTLD_NEXT, name);
+        __atomic_store_n(next, found, __ATOMIC_RELAXED);
+    }
+    return found;
+}
+
+#define NEXT(name)      \
+    static void *found; \
+    __typeof__(&name) next = (__typeof__(&name))find_next(&found, SYMBOL_##name)
+
+/* With 64-bit offsets some functions have another name. */
+#define SYMBOL_open "open64"
+#define SYMBOL_fcntl "fcntl64"
+#define SYMBOL_mmap "mmap64"
+#define SYMBOL_ftruncate "ftruncate64"
+#define SYMBOL_fstat "fstat64"
+#define SYMBOL_preadv "preadv64"
+#define SYMBOL_ioctl "ioctl"
+#define SYMBOL_memfd_create "memfd_create"
+#define SYMBOL_eventfd "eventfd"
+#define SYMBOL_madvise "madvise"
+
+int
+open(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    NEXT(open);
+    if ((flags & (O_CREAT | __O_TMPFILE)) != 0) {
+        va_list list;
+        va_start(list, flags);
+        mode = va_arg(list, mode_t);
+        va_end(list);
+    }
+    return fails(FAULT_OPEN) ? -1 : next(path, flags, mode);
+}
+
+int
+ioctl(int fd, unsigned long request, ...)
+{
+    va_list list;
+    NEXT(ioctl);
+    va_start(list, request);
+    unsigned long argument = va_arg(list, unsigned long);
+    va_end(list);
+    if ((fault.has_request && fault.request != request) ||
+        (fault.has_answer && fault.argument != argument))
+        return next(fd, request, argument);
+    if (!fails(FAULT_IOCTL))
+        return next(fd, request, argument);
+    return fault.has_answer ? fault.answer : -1;
+}
+
+int
+fcntl(int fd, int command, ...)
+{
+    va_list list;
+    NEXT(fcntl);
+    va_start(list, command);
+    unsigned long argument = va_arg(list, unsigned long);
+    va_end(list);
+    if ((command == F_DUPFD_CLOEXEC && fails(FAULT_DUPLICATE)) ||
+        (command == F_ADD_SEALS && fails(FAULT_SEAL)))
+        return -1;
+    return next(fd, command, argument);
+}
+
+void *
+mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    NEXT(mmap);
+    return fails(FAULT_MAP) ? MAP_FAILED : next(address, size, protection, flags, fd, offset);
+}
+
+int
+memfd_create(const char *name, unsigned int flags)
+{
+    NEXT(memfd_create);
+    return fails(FAULT_MEMFD) ? -1 : next(name, flags);
+}
+
+int
+eventfd(unsigned int value, int flags)
+{
+    NEXT(eventfd);
+    return fails(FAULT_EVENTFD) ? -1 : next(value, flags);
+}
+
+int
+madvise(void *address, size_t size, int advice)
+{
+    NEXT(madvise);
+    return fails(FAULT_ADVISE) ? -1 : next(address, size, advice);
+}
+
+int
+ftruncate(int fd, off_t size)
+{
+    NEXT(ftruncate);
+    return fails(FAULT_RESIZE) ? -1 : next(fd, size);
+}
+
+int
+fstat(int fd, struct stat *status)
+{
+    NEXT(fstat);
+    return fails(FAULT_STATUS) ? -1 : next(fd, status);
+}
+
+ssize_t
+preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+    NEXT(preadv);
+    return fails(FAULT_READ) ? -1 : next(fd, iov, count, offset);
+}
