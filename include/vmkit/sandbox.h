@@ -54,7 +54,10 @@ enum vmkit_outcome_kind {
     /** vmkit_sandbox_kill() ended it. */
     VMKIT_OUTCOME_KILLED = 4,
     /** It has not ended: it called vmkit_guest_ready() (vmkit/guest.h) and stands there. */
-    VMKIT_OUTCOME_READY = 5
+    VMKIT_OUTCOME_READY = 5,
+    /** The function that vmkit_sandbox_call() called has returned, and the program is ready again.
+     */
+    VMKIT_OUTCOME_RETURNED = 6
 };
 
 /** Limits of a sandbox. A limit of open files never ends a run: the guest gets EMFILE. */
@@ -84,6 +87,15 @@ struct vmkit_sandbox_outcome {
     uint64_t fault_address;
     /** Guest instruction pointer when the run came back. */
     uint64_t instruction_pointer;
+    /** What a function returned in the register for integers and addresses (RAX); 0 unless `kind`
+     * is VMKIT_OUTCOME_RETURNED. */
+    uint64_t result;
+    /** The second such register (RDX), for a structure or an integer of up to 16 bytes. */
+    uint64_t result_high;
+    /** What a function returned as a double or a float (XMM0); 0 unless the call asked for it. */
+    double real;
+    /** The second such register (XMM1), for a structure or a complex number of up to 16 bytes. */
+    double real_high;
 };
 
 /** What a sandbox has used up to now. Set `size` before the call; fields are only ever appended. */
@@ -401,7 +413,7 @@ vmkit_sandbox_config_set_memory_limit(vmkit_sandbox_config *config, uint64_t byt
  * @brief Limit the CPU time of a run.
  * @param config The configuration.
  * @param nanoseconds CPU time of the running thread, guest and library together, not zero. It
- *        counts anew from the start of each vmkit_sandbox_run().
+ *        counts anew from the start of each vmkit_sandbox_run() and vmkit_sandbox_call().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for zero.
  * @since 0.1
@@ -413,7 +425,8 @@ vmkit_sandbox_config_set_cpu_time_limit(vmkit_sandbox_config *config, uint64_t n
 /**
  * @brief Limit the wall time of a run, sleeping included.
  * @param config The configuration.
- * @param nanoseconds Time by CLOCK_MONOTONIC from the start of each vmkit_sandbox_run(), not zero.
+ * @param nanoseconds Time by CLOCK_MONOTONIC from the start of each vmkit_sandbox_run() and
+ *        vmkit_sandbox_call(), not zero.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for zero.
  * @since 0.1

@@ -6,6 +6,7 @@
 #ifndef VMKIT_H
 #define VMKIT_H
 
+#include <vmkit/call.h>
 #include <vmkit/error.h>
 #include <vmkit/host.h>
 #include <vmkit/memory.h>

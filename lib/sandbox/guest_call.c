@@ -6,9 +6,13 @@
 
 #include <vmkit/guest.h>
 
+#include <errno.h>
+
 static int64_t
 ready(struct vmk_process *process)
 {
+    if (process->call_return_sp != 0)
+        return -EBUSY;
     /* Handlers run first, and then it is ready: no call finds itself on top of a handler. */
     if (vmk_signals_pending(process))
         return -VMK_ERESTARTNOINTR;

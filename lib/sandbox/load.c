@@ -2,6 +2,7 @@
 #include "sandbox/load.h"
 
 #include "arch/usermode.h"
+#include "boot/symbols.h"
 #include "sandbox/process.h"
 #include "sandbox/space.h"
 #include "sandbox/stack.h"
@@ -36,18 +37,30 @@ read_file(void *user_data, void *buffer, size_t size, uint64_t offset)
     return vmk_file_pread(reader->process, reader->file, buffer, size, offset);
 }
 
-int
-vmk_load_check(struct vmk_process *process, struct vmk_program *program, vmkit_error **ret_error)
+/* The program's file as an image, which `reader` stands behind. */
+static int
+open_image(struct vmk_process *process, const struct vmk_program *program, struct reader *reader,
+           struct vmk_image *ret_image, vmkit_error **ret_error)
 {
     struct statx status;
     int r = vmk_file_statx(program->file, &status);
     if (r < 0)
         return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO, "%s",
                                    program->path);
+    *reader = (struct reader){.process = process, .file = program->file};
+    *ret_image = (struct vmk_image){
+        .read = read_file, .user_data = reader, .size = status.stx_size, .name = program->path};
+    return 0;
+}
 
-    struct reader reader = {.process = process, .file = program->file};
-    struct vmk_image image = {
-        .read = read_file, .user_data = &reader, .size = status.stx_size, .name = program->path};
+int
+vmk_load_check(struct vmk_process *process, struct vmk_program *program, vmkit_error **ret_error)
+{
+    struct reader reader;
+    struct vmk_image image;
+    int r = open_image(process, program, &reader, &image, ret_error);
+    if (r < 0)
+        return r;
     r = vmk_elf_read(&image, VMK_ARCH_ELF_MACHINE, VMK_SPACE_HIGH, &program->elf, ret_error);
     if (r < 0)
         return r;
@@ -138,6 +151,22 @@ choose_bias(const struct vmk_elf *elf)
         return 0;
     uint64_t base = (PIE_BASE + elf->alignment - 1) & ~(elf->alignment - 1);
     return base - (elf->low & ~(elf->alignment - 1));
+}
+
+int
+vmk_load_read_symbols(struct vmk_process *process, struct vmk_program *program,
+                      struct vmk_symbols **ret_symbols, uint64_t *ret_bias, vmkit_error **ret_error)
+{
+    struct reader reader;
+    struct vmk_image image;
+    int r = vmk_load_check(process, program, ret_error);
+    if (r == 0)
+        r = open_image(process, program, &reader, &image, ret_error);
+    if (r == 0)
+        r = vmk_symbols_read(&image, &program->elf, ret_symbols, ret_error);
+    if (r == 0)
+        *ret_bias = choose_bias(&program->elf);
+    return r;
 }
 
 static int

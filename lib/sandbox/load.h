@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct vmk_process;
+struct vmk_symbols;
 
 /* The most that arguments and environment may take together, as on Linux with a stack of 8 MiB. */
 #define VMK_LOAD_STRINGS_MAX (UINT64_C(2) << 20)
@@ -32,6 +33,13 @@ struct vmk_program {
  * or the errno of reading. */
 int
 vmk_load_check(struct vmk_process *process, struct vmk_program *program, vmkit_error **ret_error);
+
+/* Read the symbols of the program that is loaded, and by how much it was moved. As
+ * vmk_symbols_read(), and as vmk_load_check(). */
+int
+vmk_load_read_symbols(struct vmk_process *process, struct vmk_program *program,
+                      struct vmk_symbols **ret_symbols, uint64_t *ret_bias,
+                      vmkit_error **ret_error);
 
 /* Map the checked program into an empty address space and start it. 0; -ENOMEM or -E2BIG when it
  * does not fit under the memory limit, and then the address space is not usable. */

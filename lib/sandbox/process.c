@@ -125,6 +125,7 @@ vmk_process_finish(struct vmk_process *process)
         timer_delete(process->cpu_timer);
     process->real_timer_made = process->cpu_timer_made = false;
     process->cpu_before_ns = vmk_process_cpu_ns(process);
+    process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
     process->running = false;
 }
 

@@ -27,6 +27,7 @@ struct vmk_files;
 struct vmk_memory_account;
 struct vmk_signals;
 struct vmk_space;
+struct vmk_symbols;
 struct vmk_user_regs;
 struct vmk_usermode;
 struct vmkit_vcpu;
@@ -49,7 +50,8 @@ struct vmk_time_limits {
 /* Where the guest stands still without having ended, so that the embedder gets the thread back. */
 enum vmk_pause {
     VMK_PAUSE_NONE,
-    VMK_PAUSE_READY, /* Behind vmkit_guest_ready(). */
+    VMK_PAUSE_READY,    /* Behind vmkit_guest_ready(). */
+    VMK_PAUSE_RETURNED, /* Behind a function that the embedder called. */
 };
 
 /* Why the guest may not go on. Set once, by whoever finds out first; see vmk_process_end(). */
@@ -79,6 +81,9 @@ struct vmk_process {
     struct vmk_memory_account *memory; /* What the guest uses of its limit. */
     struct vmk_ending ending;
     enum vmk_pause pause;
+    uint64_t call_return_sp; /* Of the call that is under way, see callframe.h; 0 without one. */
+    struct vmk_symbols *symbols; /* Of the program, once they were asked for, */
+    uint64_t symbol_bias;        /* and what is added to their addresses. */
     uint32_t pid;
     uint32_t uid;
     uint32_t gid;

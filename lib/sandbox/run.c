@@ -5,6 +5,7 @@
  */
 #include "sandbox/sandbox.h"
 
+#include "arch/sigframe.h"
 #include "arch/usermode.h"
 #include "sandbox/guest_call.h"
 #include "sandbox/signals.h"
@@ -106,6 +107,21 @@ serve_fault(struct loop *loop, struct vmk_usermode_fault *fault)
         vmk_signals_deliver(process, false, NULL);
 }
 
+/* A function that the embedder called has returned, or the guest pretends that one has. */
+static void
+serve_return(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    if (process->call_return_sp != 0 &&
+        vmk_sigframe_get_stack_pointer(process->regs) == process->call_return_sp) {
+        process->pause = VMK_PAUSE_RETURNED;
+        return;
+    }
+    vmk_signals_fault(process, SIGSEGV, SI_KERNEL, 0, 13, 0);
+    if (!vmk_process_ended(process))
+        vmk_signals_deliver(process, false, NULL);
+}
+
 /* KVM_RUN came back without an exit. True when the guest may go on as it is. */
 static bool
 serve_interrupt(struct loop *loop)
@@ -200,6 +216,9 @@ vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
             break;
         case VMK_USERMODE_FAULT:
             serve_fault(&loop, &fault);
+            break;
+        case VMK_USERMODE_RETURN:
+            serve_return(&loop);
             break;
         case VMK_USERMODE_BROKEN:
             return fail(&loop, 0, ret_error);

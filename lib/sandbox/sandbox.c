@@ -8,6 +8,8 @@
 #include "sandbox/load.h"
 #include "sandbox/maps.h"
 #include "sandbox/signals.h"
+#include "sandbox/symbol.h"
+#include "sandbox/uaccess.h"
 #include "util/descriptor.h"
 #include "util/error.h"
 #include "vm/vcpu.h"
@@ -29,6 +31,7 @@ sandbox_free(vmkit_sandbox *sandbox)
     struct vmk_process *process = &sandbox->process;
     /* The files first: what they hold in memory is charged to the account. */
     vmk_space_clear(&sandbox->space);
+    vmk_symbol_clear(process);
     vmk_files_free(process->files);
     vmk_signals_free(process->signals);
     vmk_usermode_free(process->usermode);
@@ -344,6 +347,45 @@ vmk_sandbox_get_output(vmkit_sandbox *sandbox, uint32_t stream, const void **ret
         return vmk_error_set(ret_error, -r, VMKIT_ERROR_INVALID_ARGUMENT,
                              "stream %u is not an output that is kept in a buffer", stream);
     return 0;
+}
+
+int
+vmk_sandbox_find_symbol(vmkit_sandbox *sandbox, const char *name, uint64_t *ret_address,
+                        vmkit_error **ret_error)
+{
+    return vmk_symbol_find(&sandbox->process, name, false, ret_address, ret_error);
+}
+
+/* An access of the embedder to the guest's memory has ended with `result`. That it found the memory
+ * limit reached does not end the program. */
+static int
+end_access(vmkit_sandbox *sandbox, const struct vmk_ending *before, int result, const char *what,
+           uint64_t address, uint64_t size, vmkit_error **ret_error)
+{
+    if (result == 0)
+        return 0;
+    sandbox->process.ending = *before;
+    return vmk_error_set(ret_error, EFAULT, VMKIT_ERROR_OUT_OF_RANGE,
+                         "the program cannot %s %llu bytes at 0x%llx", what,
+                         (unsigned long long)size, (unsigned long long)address);
+}
+
+int
+vmk_sandbox_read_memory(vmkit_sandbox *sandbox, uint64_t address, void *buffer, uint64_t size,
+                        vmkit_error **ret_error)
+{
+    const struct vmk_ending before = sandbox->process.ending;
+    int r = vmk_uaccess_read(&sandbox->space, address, buffer, size);
+    return end_access(sandbox, &before, r, "read", address, size, ret_error);
+}
+
+int
+vmk_sandbox_write_memory(vmkit_sandbox *sandbox, uint64_t address, const void *buffer,
+                         uint64_t size, vmkit_error **ret_error)
+{
+    const struct vmk_ending before = sandbox->process.ending;
+    int r = vmk_uaccess_write(&sandbox->space, address, buffer, size);
+    return end_access(sandbox, &before, r, "write", address, size, ret_error);
 }
 
 void

@@ -75,6 +75,19 @@ int
 vmk_sandbox_get_output(vmkit_sandbox *sandbox, uint32_t stream, const void **ret_data,
                        uint64_t *ret_size, vmkit_error **ret_error);
 
+/* As the public functions of vmkit/call.h, on a sandbox that is locked. */
+int
+vmk_sandbox_find_symbol(vmkit_sandbox *sandbox, const char *name, uint64_t *ret_address,
+                        vmkit_error **ret_error);
+
+int
+vmk_sandbox_read_memory(vmkit_sandbox *sandbox, uint64_t address, void *buffer, uint64_t size,
+                        vmkit_error **ret_error);
+
+int
+vmk_sandbox_write_memory(vmkit_sandbox *sandbox, uint64_t address, const void *buffer,
+                         uint64_t size, vmkit_error **ret_error);
+
 /* Fills all of `stats` but its size. */
 void
 vmk_sandbox_get_stats(const vmkit_sandbox *sandbox, struct vmkit_sandbox_stats *stats);

@@ -10,6 +10,7 @@
 #include "sandbox/signals.h"
 #include "sandbox/space.h"
 #include "sandbox/stack.h"
+#include "sandbox/symbol.h"
 #include "sandbox/syscall.h"
 #include "sandbox/uaccess.h"
 
@@ -158,6 +159,7 @@ replace_program(struct vmk_process *process, const char *path, const struct vmk_
         return -ENOMEM;
     }
     vmk_signals_exec(process->signals);
+    vmk_symbol_clear(process);
     set_name(process, path);
     vmk_files_exec(process->files, vmk_file_ref(program->file), path,
                    vmk_blob_ref(program->arguments), vmk_blob_ref(program->environment));

@@ -16,10 +16,11 @@ struct guest_image {
     const uint8_t *end;
 };
 
-/* guests/probe*.c, static and static-PIE, guests/call.c and guests/first_jump.c. */
+/* guests/probe*.c, and guests/call*.c, static and static-PIE, and guests/first_jump.c. */
 extern const struct guest_image guest_probe;
 extern const struct guest_image guest_probe_pie;
 extern const struct guest_image guest_call;
+extern const struct guest_image guest_call_pie;
 extern const struct guest_image guest_first_jump;
 
 struct guest_result {

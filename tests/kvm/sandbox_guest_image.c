@@ -15,4 +15,5 @@
 IMAGE(probe, GUEST_PROBE);
 IMAGE(probe_pie, GUEST_PROBE_PIE);
 IMAGE(call, GUEST_CALL);
+IMAGE(call_pie, GUEST_CALL_PIE);
 IMAGE(first_jump, GUEST_FIRST_JUMP);

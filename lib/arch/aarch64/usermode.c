@@ -104,6 +104,24 @@ vmk_usermode_set_result(struct vmk_usermode *usermode, int64_t result)
 {
 }
 
+uint64_t
+vmk_usermode_get_return_address(const struct vmk_usermode *usermode)
+{
+    return UINT64_MAX;
+}
+
+int
+vmk_usermode_get_vectors(struct vmk_usermode *usermode, uint64_t *values, size_t count)
+{
+    return -ENOTSUP;
+}
+
+int
+vmk_usermode_set_vectors(struct vmk_usermode *usermode, const uint64_t *values, size_t count)
+{
+    return -ENOTSUP;
+}
+
 size_t
 vmk_usermode_get_xstate_size(const struct vmk_usermode *usermode)
 {

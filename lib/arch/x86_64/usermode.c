@@ -16,6 +16,9 @@
  * CPL 0 was seen there, the bitmap is closed: from then on only SYSCALL gets through, and the
  * SYSRET behind the OUT leads back.
  *
+ * A function that the host calls returns to a stub that user mode runs as user mode, on either kind
+ * of host: it is not entered by SYSCALL, and the bitmap opens its port for good.
+ *
  * An exception pushes its frame on the supervisor stack; the host reads it there.
  */
 #include "usermode_private.h"
@@ -39,6 +42,8 @@ write_stubs(uint8_t *page)
     memcpy(page + STUB_SYSCALL, (const uint8_t[]){0xe6, PORT_SYSCALL, 0x48, 0x0f, 0x07}, 5);
     /* iretq */
     memcpy(page + STUB_IRET, (const uint8_t[]){0x48, 0xcf}, 2);
+    /* out %al, $port; ud2 */
+    memcpy(page + STUB_RETURN, (const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}, 4);
 }
 
 static void
@@ -69,7 +74,8 @@ write_tables(uint8_t *page)
     memcpy(tss + 4, &stack, sizeof stack);
     memcpy(tss + 102, &bitmap, sizeof bitmap);
     memset(tss + TSS_BITMAP, 0xff, TSS_SIZE - TSS_BITMAP);
-    tss[TSS_BITMAP + PORT_SYSCALL / 8] &= (uint8_t) ~(1u << PORT_SYSCALL % 8);
+    tss[TSS_BITMAP + PORT_SYSCALL / 8] &=
+        (uint8_t) ~(1u << PORT_SYSCALL % 8 | 1u << PORT_RETURN % 8);
 }
 
 static int

@@ -35,7 +35,7 @@ learn_level(struct vmk_usermode *usermode)
 
     /* On such a host, and there alone, INT3 finds its way through a gate of its own level. */
     uint8_t *tables = usermode->memory + usermode->tables_gpa;
-    tables[TSS_OFFSET + TSS_BITMAP + PORT_SYSCALL / 8] = 0xff;
+    tables[TSS_OFFSET + TSS_BITMAP + PORT_SYSCALL / 8] |= 1u << PORT_SYSCALL % 8;
     tables[IDT_OFFSET + VECTOR_BREAKPOINT * GATE_SIZE + GATE_ACCESS] |= GATE_LEVEL_3;
     return 0;
 }
@@ -242,8 +242,14 @@ vmk_usermode_take(struct vmk_usermode *usermode, struct vmk_usermode_fault *faul
         if (exit.pio.port >= PORT_EXCEPTION && exit.pio.port < PORT_EXCEPTION + VECTORS &&
             within < STUB_SYSCALL)
             return take_exception(usermode, exit.pio.port - PORT_EXCEPTION, fault);
+        if (exit.pio.port == PORT_RETURN &&
+            (within == STUB_RETURN || within == STUB_RETURN + OUT_SIZE)) {
+            usermode->position = AT_USER;
+            return VMK_USERMODE_RETURN;
+        }
     }
-    if (exit.reason == VMK_KVM_EXIT_PIO && exit.pio.port == PORT_SYSCALL) {
+    if (exit.reason == VMK_KVM_EXIT_PIO &&
+        (exit.pio.port == PORT_SYSCALL || exit.pio.port == PORT_RETURN)) {
         /* The program used the port itself; nothing lies behind it but the stub. */
         usermode->position = AT_USER;
         *fault = (struct vmk_usermode_fault){

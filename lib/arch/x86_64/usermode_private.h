@@ -15,9 +15,11 @@
 #define VECTORS 32
 #define PORT_EXCEPTION 0xc0
 #define PORT_SYSCALL 0xe0
+#define PORT_RETURN 0xe1 /* In the same byte of the bitmap. */
 #define STUB_SIZE 16
 #define STUB_SYSCALL (VECTORS * STUB_SIZE)
 #define STUB_IRET (STUB_SYSCALL + STUB_SIZE)
+#define STUB_RETURN (STUB_IRET + STUB_SIZE)
 #define STUB_FRAME 0x800 /* What the IRET loads; user mode may read it as well. */
 #define OUT_SIZE 2
 
@@ -53,11 +55,14 @@
 #define CR4_OSXMMEXCPT (1u << 10)
 #define CR4_FSGSBASE (1u << 16)
 #define CR4_OSXSAVE (1u << 18)
-#define EFER_VALUE 0xd01               /* NXE LMA LME SCE */
-#define XCR0_LEGACY UINT64_C(3)        /* x87 and SSE, which every x86-64 processor has. */
+#define EFER_VALUE 0xd01        /* NXE LMA LME SCE */
+#define XCR0_LEGACY UINT64_C(3) /* x87 and SSE, which every x86-64 processor has. */
+#define XCR0_SSE UINT64_C(2)
 #define XCR0_TILES (UINT64_C(3) << 17) /* Needs a permission that the process may not have. */
 
 #define XSAVE_MXCSR 24
+#define XSAVE_VECTORS 160
+#define XSAVE_VECTOR_SIZE 16
 #define XSAVE_HEADER 512
 
 #define INSTRUCTION_MAX 15

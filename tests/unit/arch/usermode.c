@@ -20,6 +20,7 @@
 #define RETURN_ADDRESS 0x401000
 #define CODE UINT64_C(0x401000)
 #define PORT_SYSCALL 0xe0
+#define PORT_RETURN 0xe1
 #define PORT_EXCEPTION 0xc0
 #define GENERAL_PROTECTION 13
 #define GATE_3 26 /* The error code that names the gate of a breakpoint. */
@@ -282,6 +283,58 @@ START_TEST(a_breakpoint_that_cannot_be_read_counts_for_one_byte)
 }
 END_TEST
 
+/* The bits of both ports in the TSS's bitmap, set where user mode may not use them. */
+static unsigned
+closed_ports(void)
+{
+    const uint64_t page = fake.lstar & ~UINT64_C(0xfff);
+    struct vmk_leaf tables = vmk_paging_find(&guest.paging, page + VMK_PAGE_SIZE);
+    return guest.memory[tables.gpa + 1024 + 104 + PORT_SYSCALL / 8];
+}
+
+START_TEST(the_port_of_a_return_stays_open)
+{
+    ck_assert_uint_eq(closed_ports(), 0xfc);
+    call_at(USER_CODE);
+    ck_assert_uint_eq(closed_ports(), 0xfc);
+    tear_down();
+    set_up();
+    call_at(KERNEL_CODE);
+    ck_assert_uint_eq(closed_ports(), 0xfd);
+}
+END_TEST
+
+START_TEST(a_return_is_told_from_the_port_elsewhere)
+{
+    struct vmk_usermode_fault fault;
+    uint64_t stub = vmk_usermode_get_return_address(guest.usermode);
+    struct vmk_leaf code = vmk_paging_find(&guest.paging, stub);
+    ck_assert(code.used);
+    ck_assert_uint_eq(code.rights, VMK_PAGE_READ | VMK_PAGE_EXECUTE);
+    ck_assert_mem_eq(guest.memory + code.gpa + (stub & 0xfff),
+                     ((const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}), 4);
+    /* The vCPU stands on the OUT or behind it, in user mode for certain: no IRET is needed. */
+    for (uint64_t step = 0; step <= 2; step += 2) {
+        leave_by(PORT_RETURN, stub + step);
+        ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_RETURN);
+        struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
+        regs->rip = CODE;
+        regs->rsp = 0x7ffe0000;
+        ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), 0);
+        ck_assert_uint_eq(regs->rip, CODE);
+        ck_assert_uint_eq(regs->rsp, 0x7ffe0000);
+    }
+    leave_by(PORT_RETURN, CODE);
+    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
+    ck_assert_int_eq(fault.signal, SIGSEGV);
+    ck_assert(fault.is_unfinished);
+    leave_by(PORT_SYSCALL, stub);
+    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
+    leave_by(PORT_RETURN, fake.lstar);
+    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -293,6 +346,8 @@ make_suite(void)
     tcase_add_test(tcase, supervisor_mode_goes_back_by_sysret);
     tcase_add_test(tcase, a_breakpoint_is_left_behind_its_last_byte);
     tcase_add_test(tcase, a_breakpoint_that_cannot_be_read_counts_for_one_byte);
+    tcase_add_test(tcase, the_port_of_a_return_stays_open);
+    tcase_add_test(tcase, a_return_is_told_from_the_port_elsewhere);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file call.h
+ * @brief Calling functions of a program that has declared itself ready.
+ *
+ * The program initialises itself and calls vmkit_guest_ready() (vmkit/guest.h), whereupon
+ * vmkit_sandbox_run() returns with VMKIT_OUTCOME_READY. From then on its functions can be called,
+ * as the System V ABI of its architecture has it, any number of times and on any thread:
+ *
+ *     struct vmkit_argument arguments[] = {
+ *         {.kind = VMKIT_ARGUMENT_IN, .data = text, .size = length},
+ *         {.kind = VMKIT_ARGUMENT_INTEGER, .integer = length},
+ *     };
+ *     struct vmkit_call call = {
+ *         .size = sizeof call, .symbol = "checksum", .arguments = arguments, .argument_count = 2};
+ *     struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+ *     vmkit_sandbox_call(sandbox, &call, &outcome, &error);
+ */
+#ifndef VMKIT_CALL_H
+#define VMKIT_CALL_H
+
+#include <vmkit/error.h>
+#include <vmkit/sandbox.h>
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Arguments that a call can have. */
+#define VMKIT_CALL_MAX_ARGUMENTS 64
+
+/** What an argument of a call is. */
+enum vmkit_argument_kind {
+    /** An integer of up to 64 bits, or an address in the guest: `integer`. A negative one is
+     * sign-extended to 64 bits. */
+    VMKIT_ARGUMENT_INTEGER = 1,
+    /** A double: `real`. */
+    VMKIT_ARGUMENT_DOUBLE = 2,
+    /** A float: `real`, rounded to one. */
+    VMKIT_ARGUMENT_FLOAT = 3,
+    /** A pointer to a copy of the `size` bytes at `data`. */
+    VMKIT_ARGUMENT_IN = 4,
+    /** A pointer to `size` bytes, whose contents are undefined; when the function has returned they
+     * are copied to `data`. */
+    VMKIT_ARGUMENT_OUT = 5,
+    /** Both of these. */
+    VMKIT_ARGUMENT_IN_OUT = 6
+};
+
+/** One argument of a call. An element of an array: it never grows. */
+struct vmkit_argument {
+    /** enum vmkit_argument_kind. */
+    uint32_t kind;
+    /** Reserved, 0. */
+    uint32_t reserved;
+    /** The value of an integer or an address. */
+    uint64_t integer;
+    /** The value of a double or a float. */
+    double real;
+    /** The buffer; not written to for VMKIT_ARGUMENT_IN. May be NULL when `size` is 0. It belongs
+     * to the caller. */
+    void *data;
+    /** Bytes at `data`. */
+    uint64_t size;
+};
+
+/** What a function returns. */
+enum vmkit_result_kind {
+    /** Nothing, an integer or an address: `result` of the outcome, and `result_high` for a second
+     * register. */
+    VMKIT_RESULT_INTEGER = 0,
+    /** A double: `real` of the outcome, and `real_high` for a second register. The integers are
+     * there as well. */
+    VMKIT_RESULT_DOUBLE = 1,
+    /** A float: the same. */
+    VMKIT_RESULT_FLOAT = 2
+};
+
+/** A call. Set `size`; what is zero is a default. Fields are only ever appended. */
+struct vmkit_call {
+    /** sizeof(struct vmkit_call) of the caller. */
+    uint32_t size;
+    /** How many arguments, up to VMKIT_CALL_MAX_ARGUMENTS. */
+    uint32_t argument_count;
+    /** The arguments, or NULL without any. */
+    const struct vmkit_argument *arguments;
+    /** The function's name in the program's symbol table, or NULL to call `address`. */
+    const char *symbol;
+    /** The function's address in the guest, when there is no `symbol`. */
+    uint64_t address;
+    /** enum vmkit_result_kind. */
+    uint32_t result_kind;
+    /** Reserved, 0. */
+    uint32_t reserved;
+    /** Limit of this call's CPU time in nanoseconds, besides that of the configuration; 0: none. */
+    uint64_t cpu_time_limit_ns;
+    /** Limit of this call's wall time in nanoseconds, besides that of the configuration; 0: none.
+     */
+    uint64_t wall_time_limit_ns;
+};
+
+/**
+ * @brief Call a function of the program, on the calling thread.
+ * @param sandbox A sandbox whose last outcome was VMKIT_OUTCOME_READY or VMKIT_OUTCOME_RETURNED.
+ * @param call The function, its arguments and the limits; `size` must be set. Not NULL.
+ * @param outcome Receives how the call came back; `size` must be set. Not NULL.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0 when the function returned (VMKIT_OUTCOME_RETURNED) or the program ended in whichever
+ *         other way; -EINVAL for a NULL, an unknown kind, or a symbol or an address that is no
+ *         function; -ENOENT when the program has no such symbol, or no symbols at all; -E2BIG for
+ *         too many arguments, and for buffers that do not fit on the program's stack or under its
+ *         memory limit; -EFAULT when the program's stack cannot be used, or a buffer is gone when
+ *         the function returns; -EBUSY when a thread, this one included, runs the sandbox; -ENOTSUP
+ *         when the program is not ready, or has ended; -ENOEXEC or -EIO when its symbols cannot be
+ *         read; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
+ *
+ * Buffers are copied to the program's stack, aligned to 64 bytes, and are gone after the call. The
+ * function runs until it returns, with the program's signals, timers and descriptors in force, and
+ * may make any system call but those of vmkit/guest.h, which answer -EBUSY. After
+ * VMKIT_OUTCOME_RETURNED the program stands where it stood, and can be called again or run on.
+ * After any other outcome it has ended.
+ *
+ * The limits of time of the configuration count from the start of each call. vmkit_sandbox_kill()
+ * ends a call as it ends a run. What vmkit_sandbox_run() says of the thread holds here.
+ * @since 0.1
+ */
+int
+vmkit_sandbox_call(vmkit_sandbox *sandbox, const struct vmkit_call *call,
+                   struct vmkit_sandbox_outcome *outcome, vmkit_error **ret_error);
+
+/**
+ * @brief Find a function or a variable of the program by its name.
+ * @param sandbox The sandbox, which must not be running.
+ * @param name Its name in the program's symbol table, as the linker has it: that of C++ is mangled.
+ * @param ret_address Receives its address in the guest. Not NULL.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for a NULL, or a name that has no address of its own; -ENOENT when the program
+ *         has no such symbol, or no symbols at all; -EBUSY while it runs; -ENOEXEC or -EIO when its
+ *         symbols cannot be read; -ENOMEM.
+ *
+ * All sandboxes of a program have the same addresses.
+ * @since 0.1
+ */
+int
+vmkit_sandbox_find_symbol(vmkit_sandbox *sandbox, const char *name, uint64_t *ret_address,
+                          vmkit_error **ret_error);
+
+/**
+ * @brief Read the guest's memory.
+ * @param sandbox The sandbox, which must not be running.
+ * @param address An address in the guest.
+ * @param buffer Receives the bytes. NULL only with a size of 0.
+ * @param size How many bytes.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for a NULL; -EFAULT where the program may not read, or where its memory limit
+ *         leaves no room for a page that it has not touched yet, and then a part may have been
+ *         copied; -EBUSY while it runs.
+ *
+ * The memory of a program that has ended can be read as well.
+ * @since 0.1
+ */
+int
+vmkit_sandbox_read_memory(vmkit_sandbox *sandbox, uint64_t address, void *buffer, uint64_t size,
+                          vmkit_error **ret_error);
+
+/**
+ * @brief Write to the guest's memory.
+ * @param sandbox The sandbox, which must not be running.
+ * @param address An address in the guest.
+ * @param buffer The bytes. NULL only with a size of 0.
+ * @param size How many bytes.
+ * @param ret_error Receives the error, or NULL.
+ * @return As vmkit_sandbox_read_memory(), where the program may not write.
+ * @since 0.1
+ */
+int
+vmkit_sandbox_write_memory(vmkit_sandbox *sandbox, uint64_t address, const void *buffer,
+                           uint64_t size, vmkit_error **ret_error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
