@@ -2,16 +2,26 @@
 #include "sandbox/fdtable.h"
 
 #include "sandbox/file.h"
+#include "sandbox/process.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define FIRST_SIZE 16
 
 void
-vmk_fdtable_init(struct vmk_fdtable *table, uint32_t limit)
+vmk_fdtable_init(struct vmk_fdtable *table, const struct vmk_process *process, uint32_t limit)
 {
-    *table = (struct vmk_fdtable){.limit = limit};
+    *table = (struct vmk_fdtable){.process = process, .limit = limit};
+}
+
+uint32_t
+vmk_fdtable_get_limit(const struct vmk_fdtable *table)
+{
+    uint64_t own;
+    vmk_task_get_rlimit(table->process, RLIMIT_NOFILE, &own, NULL);
+    return own < table->limit ? (uint32_t)own : table->limit;
 }
 
 void
@@ -60,7 +70,7 @@ vmk_fdtable_add(struct vmk_fdtable *table, struct vmk_file *file, uint32_t lowes
     uint32_t fd = lowest;
     while (fd < table->size && table->entries[fd].file != NULL)
         fd++;
-    if (fd >= table->limit)
+    if (fd >= vmk_fdtable_get_limit(table))
         return -EMFILE;
     int result = grow_to(table, fd);
     if (result < 0)
@@ -88,7 +98,7 @@ vmk_fdtable_full(const struct vmk_fdtable *table)
     uint32_t fd = 0;
     while (fd < table->size && table->entries[fd].file != NULL)
         fd++;
-    return fd >= table->limit;
+    return fd >= vmk_fdtable_get_limit(table);
 }
 
 int

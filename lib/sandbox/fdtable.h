@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guest's descriptors: numbers for open files, up to the limit that the embedder set. */
+/*
+ * The guest's descriptors: numbers for open files, up to the limit that the embedder set. New ones
+ * are below the guest's own RLIMIT_NOFILE, too; what is open above it stays.
+ */
 #ifndef VMK_SANDBOX_FDTABLE_H
 #define VMK_SANDBOX_FDTABLE_H
 
@@ -7,8 +10,10 @@
 #include <stdint.h>
 
 struct vmk_file;
+struct vmk_process;
 
 struct vmk_fdtable {
+    const struct vmk_process *process;
     struct vmk_fd_entry {
         struct vmk_file *file;
         bool close_on_exec;
@@ -18,7 +23,11 @@ struct vmk_fdtable {
 };
 
 void
-vmk_fdtable_init(struct vmk_fdtable *table, uint32_t limit);
+vmk_fdtable_init(struct vmk_fdtable *table, const struct vmk_process *process, uint32_t limit);
+
+/* What a new descriptor has to be below. */
+uint32_t
+vmk_fdtable_get_limit(const struct vmk_fdtable *table);
 
 /* Close all and free what the table holds. */
 void
@@ -35,7 +44,7 @@ vmk_fdtable_add(struct vmk_fdtable *table, struct vmk_file *file, uint32_t lowes
                 bool close_on_exec);
 
 /* Give `file` this very number, closing what has it; as vmk_fdtable_add(). -EBADF for a number that
- * is not below the limit. */
+ * is not below the embedder's limit. */
 int
 vmk_fdtable_put(struct vmk_fdtable *table, struct vmk_file *file, uint32_t fd, bool close_on_exec);
 

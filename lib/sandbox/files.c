@@ -101,7 +101,7 @@ vmk_files_new_empty(const vmkit_sandbox_config *config, struct vmk_process *proc
         return no_memory(ret_error);
     files->process = process;
     files->account = account;
-    vmk_fdtable_init(&files->table, process->limits.open_files);
+    vmk_fdtable_init(&files->table, process, process->limits.open_files);
 
     int result = vmk_mounts_new(files, config, ret_error);
     if (result < 0) {

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static uint64_t
 used_pages(const struct vmk_files *files)
@@ -45,21 +46,29 @@ vmk_proc_maps(struct vmk_files *files, struct vmk_text *text)
 }
 
 static void
-append_limit(struct vmk_text *text, const char *name, uint64_t limit, const char *unit)
+append_limit(struct vmk_files *files, struct vmk_text *text, const char *name, uint32_t resource,
+             const char *unit)
 {
-    char value[24] = "unlimited";
-    if (limit != UINT64_MAX)
-        snprintf(value, sizeof value, "%" PRIu64, limit);
-    vmk_text_printf(text, "%-26s%-21s%-21s%-10s\n", name, value, value, unit);
+    uint64_t limits[2];
+    char values[2][24];
+    vmk_task_get_rlimit(files->process, resource, &limits[0], &limits[1]);
+    for (int i = 0; i < 2; i++) {
+        if (limits[i] == UINT64_MAX)
+            strcpy(values[i], "unlimited");
+        else
+            snprintf(values[i], sizeof values[i], "%" PRIu64, limits[i]);
+    }
+    vmk_text_printf(text, "%-26s%-21s%-21s%-10s\n", name, values[0], values[1], unit);
 }
 
 void
 vmk_proc_limits(struct vmk_files *files, struct vmk_text *text)
 {
     vmk_text_printf(text, "%-26s%-21s%-21s%-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-    append_limit(text, "Max address space", files->process->limits.memory_bytes, "bytes");
-    append_limit(text, "Max open files", files->table.limit, "files");
-    append_limit(text, "Max processes", 1, "processes");
+    append_limit(files, text, "Max cpu time", RLIMIT_CPU, "seconds");
+    append_limit(files, text, "Max processes", RLIMIT_NPROC, "processes");
+    append_limit(files, text, "Max open files", RLIMIT_NOFILE, "files");
+    append_limit(files, text, "Max address space", RLIMIT_AS, "bytes");
 }
 
 /* The four bytes that would end a field, as proc(5) writes them. */

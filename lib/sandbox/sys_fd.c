@@ -60,7 +60,7 @@ duplicate_to(struct vmk_process *process, uint64_t fd, uint32_t to, bool close_o
 {
     struct vmk_fdtable *table = &process->files->table;
     struct vmk_file *file = vmk_fdtable_get(table, fd);
-    if (file == NULL)
+    if (file == NULL || to >= vmk_fdtable_get_limit(table))
         return -EBADF;
     int result = vmk_fdtable_put(table, vmk_file_ref(file), to, close_on_exec);
     if (result < 0)
@@ -121,7 +121,7 @@ set_lock(struct vmk_process *process, struct vmk_file *file, uint64_t argument)
 static int64_t
 duplicate_above(struct vmk_process *process, uint64_t fd, uint64_t lowest, bool close_on_exec)
 {
-    if ((uint32_t)lowest >= process->files->table.limit)
+    if ((uint32_t)lowest >= vmk_fdtable_get_limit(&process->files->table))
         return -EINVAL;
     return duplicate(process, fd, (uint32_t)lowest, close_on_exec);
 }

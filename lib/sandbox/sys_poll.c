@@ -56,7 +56,7 @@ int64_t
 vmk_poll_serve(struct vmk_process *process, uint64_t fds, uint64_t count, uint64_t deadline_ns)
 {
     uint32_t number = (uint32_t)count;
-    if (number > process->files->table.limit)
+    if (number > vmk_fdtable_get_limit(&process->files->table))
         return -EINVAL;
     struct pollfd *list = calloc((size_t)number + 1, sizeof *list);
     struct vmk_poll_entry *entries = calloc((size_t)number + 1, sizeof *entries);

@@ -4,8 +4,8 @@
  *
  * The limits that the guest sees are those of the sandbox. It may lower them, as Linux lets
  * everyone, and the sandbox's own stay in force whatever the guest says. Of those that it sets
- * itself, RLIMIT_CPU is held: SIGXCPU at the soft limit and each second after, SIGKILL at the hard
- * one. The others are kept and told.
+ * itself, two are held. RLIMIT_CPU: SIGXCPU at the soft limit and each second after, SIGKILL at the
+ * hard one. RLIMIT_NOFILE: see fdtable.h. The others are kept and told.
  */
 #include "sandbox/guest_abi.h"
 #include "sandbox/process.h"

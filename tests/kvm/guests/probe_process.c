@@ -227,6 +227,50 @@ limit_cpu(int argc, char **argv)
     return spin(argc, argv);
 }
 
+#define TELL(call)                                   \
+    do {                                             \
+        errno = 0;                                   \
+        int result = (call);                         \
+        printf("%s: %d %d\n", #call, result, errno); \
+    } while (0)
+
+/* What the calls that make a descriptor say when the limit is reached. */
+static int
+limit_files(int argc, char **argv)
+{
+    int ends[2];
+    for (int fd = 3; fd < 10; fd++)
+        close(fd);
+    CHECK(dup2(1, 9) == 9);
+    CHECK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){5, 8}) == 0);
+    TELL(dup(1));
+    TELL(open("/dev/null", O_RDONLY));
+    TELL(dup(1));
+    TELL(open("/dev/null", O_RDONLY));
+    TELL(pipe(ends));
+    TELL(fcntl(1, F_DUPFD, 0));
+    TELL(fcntl(1, F_DUPFD, 5));
+    TELL(fcntl(1, F_DUPFD_CLOEXEC, 9));
+    TELL(dup2(1, 4));
+    TELL(dup2(1, 5));
+    TELL(dup2(9, 9));
+    TELL(dup2(77, 77));
+    TELL(dup2(77, 9));
+    TELL(dup3(1, 9, 0));
+    TELL(dup3(9, 9, 0));
+    TELL(fcntl(9, F_GETFD));
+    TELL(close(4));
+    TELL(pipe(ends));
+    TELL(setrlimit(RLIMIT_NOFILE, &(struct rlimit){8, 8}));
+    TELL(pipe(ends));
+    TELL(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 8}));
+    TELL(dup(1));
+    TELL(dup2(1, 0));
+    TELL(fcntl(1, F_DUPFD, 0));
+    TELL(setrlimit(RLIMIT_NOFILE, &(struct rlimit){9, 8}));
+    return 0;
+}
+
 const struct probe probe_process[] = {
     {"exit", leave},
     {"spin", spin},
@@ -246,6 +290,7 @@ const struct probe probe_process[] = {
     {"raise", raise_signal},
     {"burn", burn},
     {"limit-cpu", limit_cpu},
+    {"limit-files", limit_files},
     {"recurse", recurse_without_end},
     {NULL, NULL},
 };
