@@ -3,6 +3,7 @@
 #include "sandbox/pseudo.h"
 
 #include "sandbox/files.h"
+#include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -60,14 +61,26 @@ seek_nowhere(struct vmk_file *file, int64_t offset, int whence)
     return 0;
 }
 
-static const struct vmk_file_ops null_ops = {
-    .positioned = true, .read = read_nothing, .write = write_away, .seek = seek_nowhere};
-static const struct vmk_file_ops zero_ops = {
-    .positioned = true, .read = read_zeros, .write = write_away, .seek = seek_nowhere};
-static const struct vmk_file_ops full_ops = {
-    .positioned = true, .read = read_zeros, .write = write_full, .seek = seek_nowhere};
-static const struct vmk_file_ops random_ops = {
-    .positioned = true, .read = read_random, .write = write_away, .seek = seek_nowhere};
+static const struct vmk_file_ops null_ops = {.positioned = true,
+                                             .read = read_nothing,
+                                             .write = write_away,
+                                             .seek = seek_nowhere,
+                                             .state = &vmk_state_pseudo};
+static const struct vmk_file_ops zero_ops = {.positioned = true,
+                                             .read = read_zeros,
+                                             .write = write_away,
+                                             .seek = seek_nowhere,
+                                             .state = &vmk_state_pseudo};
+static const struct vmk_file_ops full_ops = {.positioned = true,
+                                             .read = read_zeros,
+                                             .write = write_full,
+                                             .seek = seek_nowhere,
+                                             .state = &vmk_state_pseudo};
+static const struct vmk_file_ops random_ops = {.positioned = true,
+                                               .read = read_random,
+                                               .write = write_away,
+                                               .seek = seek_nowhere,
+                                               .state = &vmk_state_pseudo};
 
 static const struct vmk_pseudo_entry entries[] = {
     {"", S_IFDIR | 0755},

@@ -6,6 +6,7 @@
 #include "sandbox/poll.h"
 #include "sandbox/process.h"
 #include "sandbox/signals.h"
+#include "sandbox/state_codec.h"
 #include "sandbox/syscall.h"
 #include "sandbox/uaccess.h"
 
@@ -106,8 +107,22 @@ epoll_poll(struct vmk_file *file)
 static const struct vmk_file_ops epoll_ops = {
     .kind = "anon_inode",
     .poll = epoll_poll,
+    .state = &vmk_state_epoll,
     .destroy = epoll_destroy,
 };
+
+static int
+epoll_make(struct vmk_process *process, struct vmk_files *files, struct vmk_file **ret_file)
+{
+    struct epoll *epoll = calloc(1, sizeof *epoll);
+    if (epoll == NULL)
+        return -ENOMEM;
+    vmk_file_init(&epoll->file, &epoll_ops, O_RDWR, NULL);
+    epoll->process = process;
+    epoll->account = files->account;
+    *ret_file = &epoll->file;
+    return 0;
+}
 
 int64_t
 vmk_sys_epoll_create1(struct vmk_process *process, const uint64_t args[6])
@@ -115,14 +130,12 @@ vmk_sys_epoll_create1(struct vmk_process *process, const uint64_t args[6])
     struct vmk_files *files = process->files;
     if ((args[0] & ~(uint64_t)EPOLL_CLOEXEC) != 0)
         return -EINVAL;
-    struct epoll *epoll = calloc(1, sizeof *epoll);
-    if (epoll == NULL)
-        return -ENOMEM;
-    vmk_file_init(&epoll->file, &epoll_ops, O_RDWR, NULL);
-    epoll->file.number = vmk_files_next_number(files);
-    epoll->process = process;
-    epoll->account = files->account;
-    return vmk_files_install(files, &epoll->file, (args[0] & EPOLL_CLOEXEC) != 0);
+    struct vmk_file *file;
+    int result = epoll_make(process, files, &file);
+    if (result < 0)
+        return result;
+    file->number = vmk_files_next_number(files);
+    return vmk_files_install(files, file, (args[0] & EPOLL_CLOEXEC) != 0);
 }
 
 static struct vmk_epoll_watch *
@@ -134,9 +147,10 @@ find_watch(const struct epoll *epoll, const struct vmk_file *file, uint32_t fd)
     return watch;
 }
 
+/* `at` is where in the list of the watches the new one goes. */
 static int
-add_watch(struct epoll *epoll, struct vmk_file *file, uint32_t fd, const struct epoll_event *event,
-          uint32_t limit)
+add_watch(struct epoll *epoll, struct vmk_epoll_watch **at, struct vmk_file *file, uint32_t fd,
+          const struct epoll_event *event, uint32_t limit)
 {
     /* A file on a disk is always ready, and Linux refuses to watch it. */
     if (file->ops->poll == NULL)
@@ -154,16 +168,16 @@ add_watch(struct epoll *epoll, struct vmk_file *file, uint32_t fd, const struct 
                                       .file = file,
                                       .next_of_file = file->watches,
                                       .link_of_file = &file->watches,
-                                      .next = epoll->watches,
-                                      .link = &epoll->watches,
+                                      .next = *at,
+                                      .link = at,
                                       .fd = fd,
                                       .event = *event};
     if (file->watches != NULL)
         file->watches->link_of_file = &watch->next_of_file;
-    if (epoll->watches != NULL)
-        epoll->watches->link = &watch->next;
+    if (*at != NULL)
+        (*at)->link = &watch->next;
     file->watches = watch;
-    epoll->watches = watch;
+    *at = watch;
     epoll->count++;
     return 0;
 }
@@ -190,7 +204,9 @@ vmk_sys_epoll_ctl(struct vmk_process *process, const uint64_t args[6])
     switch (operation) {
     case EPOLL_CTL_ADD:
         /* Twice the descriptors, for those of files that live on under another number. */
-        return watch != NULL ? -EEXIST : add_watch(epoll, file, fd, &event, 2 * files->table.limit);
+        return watch != NULL
+                   ? -EEXIST
+                   : add_watch(epoll, &epoll->watches, file, fd, &event, 2 * files->table.limit);
     case EPOLL_CTL_MOD:
         if (watch == NULL)
             return -ENOENT;
@@ -277,3 +293,85 @@ vmk_sys_epoll_pwait(struct vmk_process *process, const uint64_t args[6])
     vmk_signals_end_mask(process, interrupted);
     return interrupted && args[4] != 0 ? -VMK_ERESTARTNOHAND : result;
 }
+
+static int
+epoll_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    return 0;
+}
+
+static int
+epoll_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+           struct vmk_file **ret_file)
+{
+    int r = epoll_make(reader->process, reader->files, ret_file);
+    return r < 0 ? vmk_state_no_memory(reader->ret_error) : 0;
+}
+
+static int
+epoll_save_watches(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    const struct epoll *epoll = (struct epoll *)file;
+    struct vmk_bytes *bytes = writer->bytes;
+    vmk_bytes_put_u32(bytes, epoll->count);
+    for (const struct vmk_epoll_watch *watch = epoll->watches; watch != NULL; watch = watch->next) {
+        vmk_bytes_put_u32(bytes, watch->file->state_number);
+        vmk_bytes_put_u32(bytes, watch->fd);
+        vmk_bytes_put_u8(bytes, watch->disabled);
+        vmk_bytes_put_u32(bytes, watch->event.events);
+        vmk_bytes_put_u64(bytes, watch->event.data.u64);
+    }
+    return 0;
+}
+
+static int
+load_watch(struct vmk_state_reader *reader, struct epoll *epoll, struct vmk_epoll_watch **at)
+{
+    struct vmk_byte_cursor *in = &reader->in;
+    struct epoll_event event;
+    bool disabled = false;
+    uint32_t number = vmk_cursor_get_u32(in);
+    uint32_t fd = vmk_cursor_get_u32(in);
+    int r = vmk_state_get_bool(reader, &disabled);
+    event.events = vmk_cursor_get_u32(in);
+    event.data.u64 = vmk_cursor_get_u64(in);
+    struct vmk_file *file = r < 0 || in->failed ? NULL : vmk_state_get_file(reader, number);
+    if (r == 0 && in->failed)
+        return vmk_state_bad(reader, "the watches of an epoll instance end early");
+    if (file == NULL)
+        return -EINVAL;
+    if (file->ops == &epoll_ops || file->ops->poll == NULL)
+        return vmk_state_bad(reader, "file %u is watched, which cannot be", number);
+    switch (add_watch(epoll, at, file, fd, &event, 2 * reader->files->table.limit)) {
+    case 0:
+        (*at)->disabled = disabled;
+        return 0;
+    case -ENOSPC:
+        return vmk_state_bad(reader, "more than %u watches", 2 * reader->files->table.limit);
+    default:
+        return vmk_state_no_room(reader, "the watches of an epoll instance");
+    }
+}
+
+static int
+epoll_load_watches(struct vmk_state_reader *reader, struct vmk_file *file)
+{
+    struct epoll *epoll = (struct epoll *)file;
+    struct vmk_epoll_watch **at = &epoll->watches;
+    uint32_t count = vmk_cursor_get_u32(&reader->in);
+    for (uint32_t i = 0; i < count; i++) {
+        int r = load_watch(reader, epoll, at);
+        if (r < 0)
+            return r;
+        at = &(*at)->next;
+    }
+    return 0;
+}
+
+const struct vmk_state_kind vmk_state_epoll = {
+    .number = VMK_STATE_EPOLL,
+    .save = epoll_save,
+    .load = epoll_load,
+    .save_links = epoll_save_watches,
+    .load_links = epoll_load_watches,
+};

@@ -2,6 +2,7 @@
 /* eventfd(2): a counter that is read and written, of the guest with itself. */
 #include "sandbox/files.h"
 #include "sandbox/process.h"
+#include "sandbox/state_codec.h"
 #include "sandbox/syscall.h"
 
 #include <errno.h>
@@ -66,13 +67,47 @@ event_poll(struct vmk_file *file)
     return (short)((value != 0 ? POLLIN : 0) | (value < UINT64_MAX - 1 ? POLLOUT : 0));
 }
 
+static int
+event_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    const struct event *event = (struct event *)file;
+    vmk_bytes_put_u64(writer->bytes, event->value);
+    vmk_bytes_put_u8(writer->bytes, event->semaphore);
+    return 0;
+}
+
 static const struct vmk_file_ops event_ops = {
     .kind = "anon_inode",
     .records = true,
     .read = event_read,
     .write = event_write,
     .poll = event_poll,
+    .state = &vmk_state_event,
 };
+
+static int
+event_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+           struct vmk_file **ret_file)
+{
+    bool semaphore;
+    uint64_t value = vmk_cursor_get_u64(&reader->in);
+    int r = vmk_state_get_bool(reader, &semaphore);
+    if (r < 0)
+        return r;
+    if (value == UINT64_MAX)
+        return vmk_state_bad(reader, "an eventfd above its highest value");
+    struct event *event = calloc(1, sizeof *event);
+    if (event == NULL)
+        return vmk_state_no_memory(reader->ret_error);
+    vmk_file_init(&event->file, &event_ops, O_RDWR, NULL);
+    event->value = value;
+    event->semaphore = semaphore;
+    *ret_file = &event->file;
+    return 0;
+}
+
+const struct vmk_state_kind vmk_state_event = {
+    .number = VMK_STATE_EVENT, .save = event_save, .load = event_load};
 
 int64_t
 vmk_sys_eventfd2(struct vmk_process *process, const uint64_t args[6])

@@ -223,3 +223,22 @@ vmk_space_populate_image(struct vmk_space *space, uint64_t va, uint64_t size, in
     const struct vmk_vma *vma = vmk_vmas_find(&space->vmas, va);
     return populate_small(space, vma, va, va + size, image);
 }
+
+int
+vmk_space_populate_file(struct vmk_space *space, const struct vmk_vma *vma)
+{
+    struct statx status;
+    uint64_t size = vma->end - vma->start, end = vma->end;
+    if (vmk_file_statx(vma->file, &status) < 0 || status.stx_size <= vma->offset)
+        return 0;
+    uint64_t left = status.stx_size - vma->offset;
+    if (left < size)
+        end = PAGE_START(vma->start + left + VMK_PAGE_SIZE - 1);
+    for (uint64_t va = vma->start; va < end; va += POPULATE_STEP) {
+        uint64_t stop = end - va > POPULATE_STEP ? va + POPULATE_STEP : end;
+        int r = populate_small(space, vma, va, stop, -1);
+        if (r < 0)
+            return r == -EIO ? 0 : r;
+    }
+    return 0;
+}

@@ -135,20 +135,36 @@ vmk_files_new(const vmkit_sandbox_config *config, struct vmk_process *process,
 }
 
 void
+vmk_files_empty(struct vmk_files *files)
+{
+    vmk_fdtable_clear(&files->table);
+    vmk_node_unref(files->cwd);
+    vmk_file_unref(files->program);
+    free(files->program_path);
+    vmk_blob_unref(files->arguments);
+    vmk_blob_unref(files->environment);
+    files->cwd = NULL;
+    files->program = NULL;
+    files->program_path = NULL;
+    files->arguments = NULL;
+    files->environment = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        free(files->outputs[i].data);
+        files->outputs[i] = (struct vmk_output){0};
+    }
+}
+
+void
 vmk_files_free(struct vmk_files *files)
 {
     if (files == NULL)
         return;
-    vmk_fdtable_clear(&files->table);
-    vmk_node_unref(files->cwd);
-    vmk_file_unref(files->program);
+    vmk_files_empty(files);
     vmk_mounts_clear(&files->mounts);
     vmk_mount_clear(&files->scratch);
-    free(files->program_path);
-    vmk_blob_unref(files->arguments);
-    vmk_blob_unref(files->environment);
-    for (size_t i = 0; i < 3; i++)
-        free(files->outputs[i].data);
+    vmk_resources_clear(&files->resources);
+    vmk_bytes_clear(&files->loaded);
+    vmk_bytes_clear(&files->compared);
     free(files);
 }
 
@@ -195,6 +211,14 @@ vmk_files_get_output(const struct vmk_files *files, uint32_t stream, const void 
     *ret_data = output->data != NULL ? (const void *)output->data : "";
     *ret_size = output->size;
     return 0;
+}
+
+struct vmk_node *
+vmk_files_get_scratch(const struct vmk_files *files)
+{
+    if (files->scratch.root != NULL)
+        return files->scratch.root;
+    return vmk_mounts_find_point(&files->mounts, "/tmp")->mount.root;
 }
 
 uint32_t

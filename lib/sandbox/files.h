@@ -10,7 +10,9 @@
 #include "sandbox/fdtable.h"
 #include "sandbox/file.h"
 #include "sandbox/mount.h"
+#include "sandbox/resources.h"
 #include "sandbox/shared.h"
+#include "util/bytes.h"
 
 #include <vmkit/sandbox.h>
 
@@ -28,6 +30,7 @@ struct vmk_output {
     uint8_t *data;
     size_t size;
     size_t capacity;
+    size_t loaded; /* of them, those that came from a snapshot */
 };
 
 struct vmk_files {
@@ -50,6 +53,11 @@ struct vmk_files {
     struct vmk_mount scratch; /* the file system in memory where /tmp is a host folder */
     uint32_t next_number;     /* of inodes without a file system */
     uint32_t open_count;      /* files that a descriptor or a mapping keeps open */
+
+    /* Of a process that came from a snapshot: what it was given, and what state.c compares with. */
+    struct vmk_resources resources;
+    struct vmk_bytes loaded;
+    struct vmk_bytes compared;
 };
 
 /* Open the streams and the program, mount the folders, enter the working directory. The process's
@@ -66,6 +74,10 @@ int
 vmk_files_new_empty(const vmkit_sandbox_config *config, struct vmk_process *process,
                     struct vmk_memory_account *account, struct vmk_files **ret_files,
                     vmkit_error **ret_error);
+
+/* Close all, and forget all but the mounts and what the process was given. */
+void
+vmk_files_empty(struct vmk_files *files);
 
 /* Accepts NULL. Whoever keeps a reference to a file, a mapping of one for instance, releases it
  * before. */
@@ -97,6 +109,10 @@ vmk_files_get(const struct vmk_files *files, uint64_t fd);
 int
 vmk_files_get_output(const struct vmk_files *files, uint32_t stream, const void **ret_data,
                      uint64_t *ret_size);
+
+/* The root of the file system in memory, lent, wherever it shows. */
+struct vmk_node *
+vmk_files_get_scratch(const struct vmk_files *files);
 
 /* A number for an inode that no file system numbers. */
 uint32_t

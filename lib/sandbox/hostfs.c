@@ -3,6 +3,7 @@
 
 #include "sandbox/config.h"
 #include "sandbox/hostfs_internal.h"
+#include "sandbox/state_codec.h"
 #include "util/descriptor.h"
 
 #include <errno.h>
@@ -163,6 +164,7 @@ static const struct vmk_node_ops host_ops = {
     .change = vmk_hostfs_change,
     .access = host_access,
     .statfs = host_statfs,
+    .state = &vmk_state_place_host,
     .destroy = host_destroy,
 };
 

@@ -9,6 +9,7 @@
 #include "sandbox/files.h"
 #include "sandbox/hostio.h"
 #include "sandbox/process.h"
+#include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,7 @@ static const struct vmk_file_ops host_file_ops = {
     .truncate = host_truncate,
     .allocate = host_allocate,
     .sync = host_sync,
+    .state = &vmk_state_host,
 };
 
 /* struct linux_dirent64. */
@@ -151,6 +153,7 @@ static const struct vmk_file_ops host_folder_ops = {
     .seek = folder_seek,
     .sync = host_sync,
     .read_directory = host_read_directory,
+    .state = &vmk_state_host,
 };
 
 /* A file for a node that has a real descriptor; takes the node over. */

@@ -4,6 +4,7 @@
 #include "sandbox/dirent.h"
 #include "sandbox/files.h"
 #include "sandbox/node.h"
+#include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +48,7 @@ static const struct vmk_file_ops bare_file_ops = {
     .positioned = true,
     .seek = vmk_dirent_seek,
     .read_directory = bare_read_directory,
+    .state = &vmk_state_bare_folder,
 };
 
 static int
@@ -63,11 +65,46 @@ bare_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
     return 0;
 }
 
+static int
+bare_file_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    return vmk_state_save_node(writer, file->node);
+}
+
+static int
+bare_file_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+               struct vmk_file **ret_file)
+{
+    struct vmk_node *node;
+    int r = vmk_state_load_node(reader, &node);
+    if (r < 0)
+        return r;
+    if (node->ops->state != &vmk_state_place_bare)
+        r = vmk_state_bad(reader, "\"%.80s\" is open as a folder of another kind", node->path);
+    else if (bare_open(reader->files, node, O_RDONLY, ret_file) < 0)
+        r = vmk_state_no_memory(reader->ret_error);
+    vmk_node_unref(node);
+    return r;
+}
+
+const struct vmk_state_kind vmk_state_bare_folder = {
+    .number = VMK_STATE_BARE_FOLDER, .save = bare_file_save, .load = bare_file_load};
+
+static int
+bare_load(struct vmk_state_reader *reader, const char *path, struct vmk_node **ret_node)
+{
+    return vmk_state_walk(reader, &vmk_state_place_bare, path, ret_node);
+}
+
+const struct vmk_state_place vmk_state_place_bare = {
+    .number = VMK_STATE_PLACE_BARE, .name = "an empty folder", .load = bare_load};
+
 static const struct vmk_node_ops bare_ops = {
     .statx = bare_statx,
     .open = bare_open,
     .access = bare_access,
     .statfs = bare_statfs,
+    .state = &vmk_state_place_bare,
 };
 
 void
@@ -144,11 +181,37 @@ vmk_mounts_add(struct vmk_mounts *mounts, const char *path, struct vmk_mount mou
     return 0;
 }
 
+struct vmk_mount_point *
+vmk_mounts_find_point(const struct vmk_mounts *mounts, const char *path)
+{
+    return point_at((struct vmk_mounts *)mounts, path, 0);
+}
+
 int
 vmk_mounts_has(const struct vmk_mounts *mounts, const char *path)
 {
-    struct vmk_mount_point *point = point_at((struct vmk_mounts *)mounts, path, 0);
+    const struct vmk_mount_point *point = vmk_mounts_find_point(mounts, path);
     return point != NULL && point->mount.root != NULL;
+}
+
+struct vmk_mount_point *
+vmk_mount_point_next(const struct vmk_mount_point *point)
+{
+    if (point->children != NULL)
+        return point->children;
+    while (point != NULL && point->next == NULL)
+        point = point->parent;
+    return point == NULL ? NULL : point->next;
+}
+
+struct vmk_node *
+vmk_mounts_find_root(const struct vmk_mounts *mounts, const void *file_system)
+{
+    const struct vmk_mount_point *point = mounts->root;
+    while (point != NULL &&
+           (point->mount.root == NULL || point->mount.root->file_system != file_system))
+        point = vmk_mount_point_next(point);
+    return point == NULL ? NULL : point->mount.root;
 }
 
 int

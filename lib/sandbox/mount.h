@@ -48,6 +48,14 @@ vmk_mounts_add(struct vmk_mounts *mounts, const char *path, struct vmk_mount mou
 int
 vmk_mounts_has(const struct vmk_mounts *mounts, const char *path);
 
+/* The point at a normal, absolute path, lent; NULL where nothing is mounted there or below. */
+struct vmk_mount_point *
+vmk_mounts_find_point(const struct vmk_mounts *mounts, const char *path);
+
+/* The root of a file system that is mounted, lent; NULL for one that is not. */
+struct vmk_node *
+vmk_mounts_find_root(const struct vmk_mounts *mounts, const void *file_system);
+
 /* Complete the tree: the root folder, if nothing is mounted there. 0 or -ENOMEM. */
 int
 vmk_mounts_finish(struct vmk_mounts *mounts);
@@ -64,6 +72,11 @@ vmk_mounts_clear(struct vmk_mounts *mounts);
 
 struct vmk_mount_point *
 vmk_mount_point_find(const struct vmk_mount_point *point, const char *name);
+
+/* The point that follows `point` in a walk over all, parents before what is below; NULL at the end.
+ */
+struct vmk_mount_point *
+vmk_mount_point_next(const struct vmk_mount_point *point);
 
 /* The root folder of the guest, lent. */
 struct vmk_node *

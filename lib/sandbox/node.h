@@ -19,6 +19,7 @@ struct vmk_file;
 struct vmk_files;
 struct vmk_mount_point;
 struct vmk_node;
+struct vmk_state_place;
 
 /* What a chmod, chown or utimensat changes. */
 struct vmk_node_change {
@@ -83,6 +84,9 @@ struct vmk_node_ops {
                   const struct vmk_node_change *change);
     int (*access)(struct vmk_files *files, struct vmk_node *node, int mode);
     int (*statfs)(struct vmk_node *node, struct statfs *status);
+
+    /* How a snapshot carries it (state_codec.h); NULL: it cannot. */
+    const struct vmk_state_place *state;
 
     /* Free what the file system holds; node.c frees the structure. NULL: nothing to do. */
     void (*destroy)(struct vmk_node *node);

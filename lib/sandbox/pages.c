@@ -94,6 +94,33 @@ vmk_pages_make(struct vmk_pages *pages, uint64_t number)
     }
 }
 
+/* The first page from `from` on, numbers below `at`, a tree of that height. At most four levels
+ * deep.
+ */
+static uint64_t
+next_below(const void *at, unsigned height, uint64_t from)
+{
+    if (height == 0)
+        return from;
+    const struct table *table = at;
+    unsigned shift = level_shift(height);
+    for (uint64_t i = from >> shift; i < FANOUT; i++) {
+        uint64_t base = i << shift;
+        if (table->slots[i] == NULL)
+            continue;
+        uint64_t found = next_below(table->slots[i], height - 1, from > base ? from - base : 0);
+        if (found != UINT64_MAX)
+            return base + found;
+    }
+    return UINT64_MAX;
+}
+
+uint64_t
+vmk_pages_next(const struct vmk_pages *pages, uint64_t number)
+{
+    return covers(pages, number) ? next_below(pages->root, pages->height, number) : UINT64_MAX;
+}
+
 /* Drop [first, last], numbers below `*slot`, a tree of that height. At most four levels deep. */
 static void
 drop(struct vmk_pages *pages, void **slot, unsigned height, uint64_t first, uint64_t last)

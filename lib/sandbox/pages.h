@@ -30,6 +30,10 @@ vmk_pages_get(const struct vmk_pages *pages, uint64_t number);
 uint8_t *
 vmk_pages_make(struct vmk_pages *pages, uint64_t number);
 
+/* The number of the first page from `number` on; UINT64_MAX when only a hole follows. */
+uint64_t
+vmk_pages_next(const struct vmk_pages *pages, uint64_t number);
+
 /* Make holes of the pages [first, last]. */
 void
 vmk_pages_drop(struct vmk_pages *pages, uint64_t first, uint64_t last);

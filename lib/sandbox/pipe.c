@@ -4,6 +4,7 @@
 #include "sandbox/files.h"
 #include "sandbox/process.h"
 #include "sandbox/signals.h"
+#include "sandbox/state_codec.h"
 #include "sandbox/uaccess.h"
 
 #include <errno.h>
@@ -19,10 +20,11 @@
 #define PIPE_SIZE_MIN 4096
 #define PIPE_SIZE_MAX (1 << 20) /* pipe-max-size */
 
+enum pipe_side { SIDE_READ, SIDE_WRITE };
+
 struct pipe {
     struct vmk_memory_account *account;
-    unsigned readers;
-    unsigned writers;
+    struct pipe_end *ends[2]; /* by side; NULL once it is closed */
     uint8_t *data;
     size_t capacity;
     size_t head; /* where the oldest byte is */
@@ -54,7 +56,7 @@ pipe_read(struct vmk_process *process, struct vmk_file *file, const struct iovec
           uint64_t *offset)
 {
     struct pipe *pipe = pipe_of(file);
-    if (pipe->size == 0 && pipe->writers == 0)
+    if (pipe->size == 0 && pipe->ends[SIDE_WRITE] == NULL)
         return 0;
     if (pipe->size == 0)
         return (file->flags & O_NONBLOCK) != 0 ? -EAGAIN : wait_for_signal(process);
@@ -77,7 +79,7 @@ pipe_write(struct vmk_process *process, struct vmk_file *file, const struct iove
            uint64_t *offset)
 {
     struct pipe *pipe = pipe_of(file);
-    if (pipe->readers == 0) {
+    if (pipe->ends[SIDE_READ] == NULL) {
         vmk_signals_raise(process, SIGPIPE);
         return -EPIPE;
     }
@@ -102,7 +104,7 @@ static short
 pipe_poll_read(struct vmk_file *file)
 {
     struct pipe *pipe = pipe_of(file);
-    return (short)((pipe->size != 0 ? POLLIN : 0) | (pipe->writers == 0 ? POLLHUP : 0));
+    return (short)((pipe->size != 0 ? POLLIN : 0) | (pipe->ends[SIDE_WRITE] == NULL ? POLLHUP : 0));
 }
 
 static short
@@ -110,7 +112,7 @@ pipe_poll_write(struct vmk_file *file)
 {
     struct pipe *pipe = pipe_of(file);
     return (short)((pipe->capacity - pipe->size >= PIPE_BUF ? POLLOUT : 0) |
-                   (pipe->readers == 0 ? POLLERR : 0));
+                   (pipe->ends[SIDE_READ] == NULL ? POLLERR : 0));
 }
 
 static int64_t
@@ -132,7 +134,7 @@ pipe_statx(struct vmk_file *file, struct statx *status)
 static void
 pipe_release(struct pipe *pipe)
 {
-    if (pipe->readers != 0 || pipe->writers != 0)
+    if (pipe->ends[SIDE_READ] != NULL || pipe->ends[SIDE_WRITE] != NULL)
         return;
     vmk_memory_account_uncharge(pipe->account, pipe->capacity);
     free(pipe->data);
@@ -142,14 +144,14 @@ pipe_release(struct pipe *pipe)
 static void
 pipe_destroy_read(struct vmk_file *file)
 {
-    pipe_of(file)->readers--;
+    pipe_of(file)->ends[SIDE_READ] = NULL;
     pipe_release(pipe_of(file));
 }
 
 static void
 pipe_destroy_write(struct vmk_file *file)
 {
-    pipe_of(file)->writers--;
+    pipe_of(file)->ends[SIDE_WRITE] = NULL;
     pipe_release(pipe_of(file));
 }
 
@@ -159,6 +161,7 @@ static const struct vmk_file_ops read_ops = {
     .poll = pipe_poll_read,
     .ioctl = pipe_ioctl,
     .statx = pipe_statx,
+    .state = &vmk_state_pipe,
     .destroy = pipe_destroy_read,
 };
 
@@ -168,38 +171,140 @@ static const struct vmk_file_ops write_ops = {
     .poll = pipe_poll_write,
     .ioctl = pipe_ioctl,
     .statx = pipe_statx,
+    .state = &vmk_state_pipe,
     .destroy = pipe_destroy_write,
 };
+
+/* A pipe without ends. -ENFILE at the memory limit. */
+static int
+pipe_make(struct vmk_memory_account *account, size_t capacity, struct pipe **ret_pipe)
+{
+    if (!vmk_memory_account_try_charge(account, capacity))
+        return -ENFILE;
+    struct pipe *pipe = calloc(1, sizeof *pipe);
+    uint8_t *data = malloc(capacity);
+    if (pipe == NULL || data == NULL) {
+        free(pipe);
+        free(data);
+        vmk_memory_account_uncharge(account, capacity);
+        return -ENOMEM;
+    }
+    *pipe = (struct pipe){.account = account, .data = data, .capacity = capacity};
+    *ret_pipe = pipe;
+    return 0;
+}
+
+static int
+end_make(struct pipe *pipe, enum pipe_side side, uint32_t flags, struct vmk_file **ret_end)
+{
+    struct pipe_end *end = calloc(1, sizeof *end);
+    if (end == NULL)
+        return -ENOMEM;
+    vmk_file_init(&end->file, side == SIDE_READ ? &read_ops : &write_ops,
+                  (side == SIDE_READ ? O_RDONLY : O_WRONLY) | flags, NULL);
+    end->pipe = pipe;
+    pipe->ends[side] = end;
+    *ret_end = &end->file;
+    return 0;
+}
 
 int
 vmk_pipe_new(struct vmk_files *files, uint32_t flags, struct vmk_file *ret_ends[2])
 {
-    if (!vmk_memory_account_try_charge(files->account, PIPE_SIZE))
-        return -ENFILE;
-    struct pipe *pipe = calloc(1, sizeof *pipe);
-    struct pipe_end *ends[2] = {calloc(1, sizeof **ends), calloc(1, sizeof **ends)};
-    uint8_t *data = malloc(PIPE_SIZE);
-    if (pipe == NULL || ends[0] == NULL || ends[1] == NULL || data == NULL) {
-        free(pipe);
-        free(ends[0]);
-        free(ends[1]);
-        free(data);
-        vmk_memory_account_uncharge(files->account, PIPE_SIZE);
+    struct pipe *pipe;
+    int result = pipe_make(files->account, PIPE_SIZE, &pipe);
+    if (result < 0)
+        return result;
+    if (end_make(pipe, SIDE_READ, flags, &ret_ends[0]) < 0) {
+        pipe_release(pipe);
         return -ENOMEM;
     }
-
-    uint32_t number = vmk_files_next_number(files);
-    *pipe = (struct pipe){
-        .account = files->account, .readers = 1, .writers = 1, .data = data, .capacity = PIPE_SIZE};
-    vmk_file_init(&ends[0]->file, &read_ops, O_RDONLY | flags, NULL);
-    vmk_file_init(&ends[1]->file, &write_ops, O_WRONLY | flags, NULL);
-    for (int i = 0; i < 2; i++) {
-        ends[i]->pipe = pipe;
-        ends[i]->file.number = number;
-        ret_ends[i] = &ends[i]->file;
+    if (end_make(pipe, SIDE_WRITE, flags, &ret_ends[1]) < 0) {
+        vmk_file_unref(ret_ends[0]);
+        return -ENOMEM;
     }
+    ret_ends[0]->number = ret_ends[1]->number = vmk_files_next_number(files);
     return 0;
 }
+
+/* The number of the other end, 0 once it is closed; the end that comes first has the contents. */
+static int
+pipe_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    const struct pipe *pipe = pipe_of(file);
+    enum pipe_side side = file->ops == &read_ops ? SIDE_READ : SIDE_WRITE;
+    const struct pipe_end *other = pipe->ends[!side];
+    uint32_t number = other == NULL ? 0 : other->file.state_number;
+    vmk_bytes_put_u8(writer->bytes, (uint8_t)side);
+    vmk_bytes_put_u32(writer->bytes, number);
+    if (number != 0 && number < file->state_number)
+        return 0;
+    size_t first = pipe->capacity - pipe->head;
+    if (first > pipe->size)
+        first = pipe->size;
+    vmk_bytes_put_u32(writer->bytes, (uint32_t)pipe->capacity);
+    vmk_bytes_put_u32(writer->bytes, (uint32_t)pipe->size);
+    vmk_bytes_put(writer->bytes, pipe->data + pipe->head, first);
+    vmk_bytes_put(writer->bytes, pipe->data, pipe->size - first);
+    return 0;
+}
+
+static int
+load_contents(struct vmk_state_reader *reader, struct pipe **ret_pipe)
+{
+    uint32_t capacity = vmk_cursor_get_u32(&reader->in);
+    uint32_t size = vmk_cursor_get_u32(&reader->in);
+    if (capacity < PIPE_SIZE_MIN || capacity > PIPE_SIZE_MAX || (capacity & (capacity - 1)) != 0 ||
+        size > capacity)
+        return vmk_state_bad(reader, "a pipe with %u of %u bytes", size, capacity);
+    const uint8_t *data = vmk_cursor_get(&reader->in, size);
+    if (data == NULL)
+        return vmk_state_bad(reader, "the contents of a pipe end early");
+    int r = pipe_make(reader->files->account, capacity, ret_pipe);
+    if (r == -ENFILE)
+        return vmk_state_no_room(reader, "a pipe");
+    if (r < 0)
+        return vmk_state_no_memory(reader->ret_error);
+    memcpy((*ret_pipe)->data, data, size);
+    (*ret_pipe)->size = size;
+    return 0;
+}
+
+/* The pipe of the other end, which came before. */
+static int
+find_other(struct vmk_state_reader *reader, enum pipe_side side, uint32_t number,
+           struct pipe **ret_pipe)
+{
+    struct vmk_file *other = vmk_state_get_file(reader, number);
+    if (other == NULL)
+        return -EINVAL;
+    if (other->ops != (side == SIDE_READ ? &write_ops : &read_ops) ||
+        pipe_of(other)->ends[side] != NULL)
+        return vmk_state_bad(reader, "file %u is not the other end of a pipe", number);
+    *ret_pipe = pipe_of(other);
+    return 0;
+}
+
+static int
+pipe_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+          struct vmk_file **ret_file)
+{
+    struct pipe *pipe = NULL;
+    uint8_t side = vmk_cursor_get_u8(&reader->in);
+    uint32_t other = vmk_cursor_get_u32(&reader->in);
+    if (side > SIDE_WRITE)
+        return vmk_state_bad(reader, "end %u of a pipe", side);
+    int r = other != 0 && other <= reader->count ? find_other(reader, side, other, &pipe)
+                                                 : load_contents(reader, &pipe);
+    if (r == 0 && end_make(pipe, side, 0, ret_file) < 0)
+        r = vmk_state_no_memory(reader->ret_error);
+    if (r < 0 && pipe != NULL)
+        pipe_release(pipe);
+    return r;
+}
+
+const struct vmk_state_kind vmk_state_pipe = {
+    .number = VMK_STATE_PIPE, .save = pipe_save, .load = pipe_load};
 
 static bool
 is_pipe(const struct vmk_file *file)

@@ -100,14 +100,7 @@ vmk_proc_mounts(struct vmk_files *files, struct vmk_text *text)
             append_escaped(text, root->path);
             vmk_text_printf(text, " %s %s 0 0\n", type, read_only ? "ro" : "rw");
         }
-        if (point->children != NULL) {
-            point = point->children;
-            continue;
-        }
-        while (point != NULL && point->next == NULL)
-            point = point->parent;
-        if (point != NULL)
-            point = point->next;
+        point = vmk_mount_point_next(point);
     }
 }
 

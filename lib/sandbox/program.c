@@ -89,60 +89,6 @@ program_destroy(struct vmk_file *file)
     vmk_blob_unref(program->image);
 }
 
-static int
-program_save(struct vmk_state_writer *writer, struct vmk_file *file)
-{
-    struct vmk_bytes *bytes = writer->bytes;
-    struct statx status;
-    int r = program_statx(file, &status);
-    if (r < 0)
-        return vmk_error_set_errno(writer->ret_error, -r, VMKIT_ERROR_IO,
-                                   "cannot inspect the program");
-    vmk_bytes_put_u32(bytes, status.stx_mode);
-    vmk_bytes_put_u32(bytes, status.stx_uid);
-    vmk_bytes_put_u32(bytes, status.stx_gid);
-    vmk_bytes_put_u64(bytes, status.stx_ino);
-    vmk_bytes_put_u64(bytes, status.stx_size);
-    vmk_bytes_put_u32(bytes, status.stx_dev_major);
-    vmk_bytes_put_u32(bytes, status.stx_dev_minor);
-    vmk_bytes_put_u64(bytes, (uint64_t)status.stx_mtime.tv_sec);
-    return 0;
-}
-
-static int
-program_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
-             struct vmk_file **ret_file)
-{
-    struct vmk_byte_cursor *in = &reader->in;
-    const struct vmk_program_config *config = &reader->config->program;
-    struct statx status;
-    uint32_t mode = vmk_cursor_get_u32(in);
-    uint32_t uid = vmk_cursor_get_u32(in);
-    uint32_t gid = vmk_cursor_get_u32(in);
-    vmk_statx_init(&status, S_IFREG | (mode & 07777), vmk_cursor_get_u64(in), uid, gid);
-    status.stx_size = vmk_cursor_get_u64(in);
-    status.stx_blocks = status.stx_size / 512;
-    status.stx_dev_major = vmk_cursor_get_u32(in);
-    status.stx_dev_minor = vmk_cursor_get_u32(in);
-    status.stx_mtime.tv_sec = (int64_t)vmk_cursor_get_u64(in);
-    status.stx_ctime = status.stx_atime = status.stx_mtime;
-    if (status.stx_size > INT64_MAX)
-        return vmk_state_bad(reader, "a program of 0x%llx bytes",
-                             (unsigned long long)status.stx_size);
-    if (config->path != NULL || config->fd != NULL || config->image != NULL)
-        return vmk_program_open(reader->files, config, ret_file, reader->ret_error);
-
-    struct program *program = calloc(1, sizeof *program);
-    if (program == NULL)
-        return vmk_state_no_memory(reader->ret_error);
-    vmk_file_init(&program->file, &program_ops, O_RDONLY, NULL);
-    program->status = status;
-    *ret_file = &program->file;
-    return 0;
-}
-
-const struct vmk_state_kind vmk_state_program = {VMK_STATE_PROGRAM, program_save, program_load};
-
 static const struct vmk_file_ops program_ops = {
     .kind = "program",
     .positioned = true,
@@ -217,3 +163,54 @@ vmk_program_open(struct vmk_files *files, const struct vmk_program_config *confi
     *ret_file = &program->file;
     return 0;
 }
+
+static int
+program_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    struct statx status;
+    if (writer->comparing)
+        return 0;
+    int r = program_statx(file, &status);
+    if (r < 0)
+        return vmk_error_set_errno(writer->ret_error, -r, VMKIT_ERROR_IO,
+                                   "cannot inspect the program");
+    vmk_state_put_status(writer, &status);
+    return 0;
+}
+
+/* The program that was given. A path is not looked up again for a reset. */
+static int
+open_given(struct vmk_state_reader *reader, struct vmk_file **ret_file)
+{
+    struct vmk_program_config *given = &reader->files->resources.program;
+    int r = vmk_program_open(reader->files, given, ret_file, reader->ret_error);
+    if (r < 0 || given->path == NULL)
+        return r;
+    free(given->path);
+    given->path = NULL;
+    given->fd = vmk_host_fd_ref(((struct program *)*ret_file)->host);
+    return 0;
+}
+
+static int
+program_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+             struct vmk_file **ret_file)
+{
+    const struct vmk_program_config *given = &reader->files->resources.program;
+    struct statx status;
+    int r = vmk_state_get_status(reader, &status);
+    if (r < 0)
+        return r;
+    if (given->path != NULL || given->fd != NULL || given->image != NULL)
+        return open_given(reader, ret_file);
+    struct program *program = calloc(1, sizeof *program);
+    if (program == NULL)
+        return vmk_state_no_memory(reader->ret_error);
+    vmk_file_init(&program->file, &program_ops, O_RDONLY, NULL);
+    program->status = status;
+    *ret_file = &program->file;
+    return 0;
+}
+
+const struct vmk_state_kind vmk_state_program = {
+    .number = VMK_STATE_PROGRAM, .outside = true, .save = program_save, .load = program_load};

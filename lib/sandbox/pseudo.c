@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sandbox/pseudo.h"
+#include "sandbox/pseudo_internal.h"
 
 #include "sandbox/dirent.h"
 #include "sandbox/files.h"
 #include "sandbox/process.h"
-#include "util/text.h"
+#include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,26 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct pseudo {
-    const struct vmk_pseudo_table *table;
-    struct vmk_files *files;
-};
-
-struct pseudo_node {
-    struct vmk_node node;
-    const struct vmk_pseudo_entry *entry;
-    uint32_t number; /* of a numbered link */
-};
-
-/* A file whose text was made when it was opened. The guest decides how long some are, and how many
- * it opens: they count as its memory. */
-struct text_file {
-    struct vmk_file file;
-    struct vmk_text text;
-    struct vmk_memory_account *account;
-    uint64_t charged;
-};
 
 static const struct vmk_node_ops pseudo_ops;
 
@@ -47,9 +27,9 @@ pseudo_of(const struct vmk_node *node)
     return node->file_system;
 }
 
-static struct pseudo_node *
-node_new(const struct pseudo *fs, struct vmk_node *folder, const char *name,
-         const struct vmk_pseudo_entry *entry, uint32_t number)
+struct pseudo_node *
+vmk_pseudo_node_new(const struct pseudo *fs, struct vmk_node *folder, const char *name,
+                    const struct vmk_pseudo_entry *entry, uint32_t number)
 {
     struct pseudo_node *node =
         vmk_node_new(sizeof *node, &pseudo_ops, entry->mode & S_IFMT, fs, folder, name);
@@ -102,7 +82,8 @@ pseudo_lookup(struct vmk_files *files, struct vmk_node *folder, const char *name
     }
     if (found == NULL)
         return -ENOENT;
-    struct pseudo_node *node = node_new(fs, folder, name, found, number < 0 ? 0 : (uint32_t)number);
+    struct pseudo_node *node =
+        vmk_pseudo_node_new(fs, folder, name, found, number < 0 ? 0 : (uint32_t)number);
     if (node == NULL)
         return -ENOMEM;
     *ret_node = &node->node;
@@ -193,24 +174,24 @@ static const struct vmk_file_ops text_ops = {
     .positioned = true,
     .read = text_read,
     .seek = text_seek,
+    .state = &vmk_state_pseudo,
     .destroy = text_destroy,
 };
 
-static int
-text_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
-          struct vmk_file **ret_file)
+int
+vmk_pseudo_text_new(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
+                    struct vmk_text *text, struct vmk_file **ret_file)
 {
     struct text_file *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        return -ENOMEM;
-    entry_of(node)->text(files, &made->text);
-    made->account = files->account;
-    made->charged = made->text.capacity;
-    if (made->text.failed || !vmk_memory_account_try_charge(made->account, made->charged)) {
-        vmk_text_clear(&made->text);
+    if (made == NULL || text->failed ||
+        !vmk_memory_account_try_charge(files->account, text->capacity)) {
+        vmk_text_clear(text);
         free(made);
         return -ENOMEM;
     }
+    made->text = *text;
+    made->account = files->account;
+    made->charged = text->capacity;
     vmk_file_init(&made->file, &text_ops, flags, node);
     *ret_file = &made->file;
     return 0;
@@ -263,6 +244,7 @@ static const struct vmk_file_ops folder_ops = {
     .read = folder_read,
     .seek = vmk_dirent_seek,
     .read_directory = pseudo_read_directory,
+    .state = &vmk_state_pseudo,
 };
 
 static int
@@ -271,8 +253,13 @@ pseudo_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
 {
     const struct vmk_pseudo_entry *entry = entry_of(node);
     bool writes = (flags & O_ACCMODE) != O_RDONLY;
-    if (S_ISREG(entry->mode))
-        return writes ? -EACCES : text_open(files, node, flags, ret_file);
+    struct vmk_text text = {0};
+    if (S_ISREG(entry->mode)) {
+        if (writes)
+            return -EACCES;
+        entry->text(files, &text);
+        return vmk_pseudo_text_new(files, node, flags, &text, ret_file);
+    }
     if (S_ISDIR(entry->mode) && writes)
         return -EISDIR;
     if (S_ISCHR(entry->mode) && entry->device == NULL)
@@ -308,6 +295,7 @@ static const struct vmk_node_ops pseudo_ops = {
     .open = pseudo_open,
     .access = pseudo_access,
     .statfs = pseudo_statfs,
+    .state = &vmk_state_place_pseudo,
 };
 
 int
@@ -318,7 +306,7 @@ vmk_pseudo_new(const struct vmk_pseudo_table *table, struct vmk_files *files, co
     if (fs == NULL)
         return -ENOMEM;
     *fs = (struct pseudo){table, files};
-    struct pseudo_node *root = node_new(fs, NULL, path, &table->entries[0], 0);
+    struct pseudo_node *root = vmk_pseudo_node_new(fs, NULL, path, &table->entries[0], 0);
     if (root == NULL) {
         free(fs);
         return -ENOMEM;

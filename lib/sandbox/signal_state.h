@@ -94,6 +94,10 @@ vmk_signals_drop_timer(struct vmk_signals *signals, int timer);
 void
 vmk_signals_set_blocked(struct vmk_process *process, uint64_t mask);
 
+/* As those of a process that just began. */
+void
+vmk_signals_init(struct vmk_signals *signals);
+
 /* Work out whether the signal's action ignores it. */
 void
 vmk_signals_note_ignored(struct vmk_signals *signals, int signal);

@@ -48,12 +48,26 @@ struct vmk_signals *
 vmk_signals_new(void)
 {
     struct vmk_signals *signals = g_try_new0(struct vmk_signals, 1);
-    if (signals == NULL)
-        return NULL;
+    if (signals != NULL)
+        vmk_signals_init(signals);
+    return signals;
+}
+
+void
+vmk_signals_init(struct vmk_signals *signals)
+{
+    memset(signals->actions, 0, sizeof signals->actions);
+    memset(&signals->timers, 0, sizeof signals->timers);
+    signals->blocked = signals->pending = signals->awaited = 0;
+    signals->saved_mask = 0;
+    signals->mask_is_saved = false;
+    signals->queued = signals->queued_realtime = 0;
+    signals->altstack_sp = signals->altstack_size = 0;
+    signals->trap = signals->error = signals->fault_address = 0;
+    signals->delivered = 0;
     signals->ignored = ignored_by_default();
     signals->altstack_flags = STACK_DISABLE;
     vmk_timers_init(&signals->timers);
-    return signals;
 }
 
 void

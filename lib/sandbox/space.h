@@ -87,6 +87,12 @@ vmk_space_fault(struct vmk_space *space, uint64_t va, unsigned access);
 int
 vmk_space_populate_image(struct vmk_space *space, uint64_t va, uint64_t size, int image);
 
+/* Populate all of a mapping of a file, whatever its rights, up to the end of the file. 0 or
+ * -ENOMEM.
+ */
+int
+vmk_space_populate_file(struct vmk_space *space, const struct vmk_vma *vma);
+
 /* Populate [va, va + size), which is mapped. As vmk_space_fault, and -EINTR when the process must
  * stop. */
 int

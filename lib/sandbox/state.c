@@ -5,6 +5,8 @@
 #include "sandbox/config.h"
 #include "sandbox/file.h"
 #include "sandbox/files.h"
+#include "sandbox/maps.h"
+#include "sandbox/node.h"
 #include "sandbox/process.h"
 #include "sandbox/signals.h"
 #include "sandbox/space.h"
@@ -27,9 +29,14 @@ static const struct section {
     {"limits", vmk_state_save_limits, vmk_state_load_limits},
     {"process", vmk_state_save_process, vmk_state_load_process},
     {"signals", vmk_state_save_signals, vmk_state_load_signals},
+    {"mounts", vmk_state_save_mounts, vmk_state_load_mounts},
+    {"files in memory", vmk_state_save_tmp, vmk_state_load_tmp},
     {"files", vmk_state_save_files, vmk_state_load_files},
     {"address space", vmk_state_save_space, vmk_state_load_space},
 };
+
+/* The sections that a reset always loads. */
+#define SECTIONS_SMALL 3
 
 #define SECTION_COUNT ((uint32_t)(sizeof sections / sizeof sections[0]))
 
@@ -41,7 +48,7 @@ vmk_state_bad(const struct vmk_state_reader *reader, const char *format, ...)
     va_start(list, format);
     vsnprintf(message, sizeof message, format, list);
     va_end(list);
-    return vmk_error_set(reader->ret_error, EINVAL, VMKIT_ERROR_BAD_IMAGE,
+    return vmk_error_set(reader->ret_error, EINVAL, VMKIT_ERROR_BAD_SNAPSHOT,
                          "the process state of the snapshot is damaged: %s", message);
 }
 
@@ -50,6 +57,15 @@ vmk_state_no_memory(vmkit_error **ret_error)
 {
     return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                          "no memory for the state of a process");
+}
+
+int
+vmk_state_no_room(const struct vmk_state_reader *reader, const char *what)
+{
+    return vmk_error_set(reader->ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                         "%s of the snapshot's process does not fit under the memory limit of %llu "
+                         "bytes",
+                         what, (unsigned long long)reader->process->memory->limit);
 }
 
 int
@@ -104,16 +120,60 @@ save_sections(struct vmk_state_writer *writer)
     return writer->bytes->failed ? vmk_state_no_memory(writer->ret_error) : 0;
 }
 
+/* What is mapped of a file that is not carried becomes memory. */
+static int
+populate(struct vmk_process *process, vmkit_error **ret_error)
+{
+    struct vmk_space *space = process->space;
+    for (size_t i = 0; i < space->vmas.count; i++) {
+        const struct vmk_vma *vma = &space->vmas.items[i];
+        if (vma->file == NULL || vma->file->ops->state == NULL || !vma->file->ops->state->outside)
+            continue;
+        if (vmk_space_populate_file(space, vma) < 0)
+            return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                                 "the memory limit of %llu bytes leaves no room for the %llu bytes "
+                                 "that are mapped of \"%.200s\", which a snapshot has to hold",
+                                 (unsigned long long)process->memory->limit,
+                                 (unsigned long long)(vma->end - vma->start),
+                                 vma->file->node != NULL ? vma->file->node->path
+                                                         : process->files->program_path);
+    }
+    return 0;
+}
+
 int
 vmk_state_save(struct vmk_process *process, struct vmk_bytes *ret_bytes, vmkit_error **ret_error)
 {
     struct vmk_state_writer writer = {
         .bytes = ret_bytes, .process = process, .ret_error = ret_error};
-    int r = vmk_state_find_files(&writer);
+    int r = populate(process, ret_error);
+    if (r < 0)
+        return r;
+    r = vmk_state_find_files(&writer);
     if (r == 0)
         r = save_sections(&writer);
     vmk_state_forget_files(&writer);
     return r;
+}
+
+/* What tells whether anything of the files and the address space changed since: in place of what
+ * was there before in `bytes`. */
+static int
+save_compared(struct vmk_process *process, struct vmk_bytes *bytes, vmkit_error **ret_error)
+{
+    struct vmk_state_writer writer = {
+        .bytes = bytes, .process = process, .comparing = true, .ret_error = ret_error};
+    bytes->size = 0;
+    bytes->failed = false;
+    int r = vmk_state_find_files(&writer);
+    if (r == 0)
+        r = vmk_state_save_tmp(&writer);
+    if (r == 0)
+        r = vmk_state_save_files(&writer);
+    if (r == 0)
+        r = vmk_state_save_space(&writer);
+    vmk_state_forget_files(&writer);
+    return r == 0 && bytes->failed ? vmk_state_no_memory(ret_error) : r;
 }
 
 /* The cursor of the section that comes next. */
@@ -171,7 +231,26 @@ load_sections(struct vmk_state_reader *reader, const void *bytes, size_t size)
         r = load_section(reader, &all, i);
     if (r == 0 && all.left != 0)
         r = vmk_state_bad(reader, "%zu bytes follow the last section", all.left);
+    /* The files hold what they need of the inodes. */
+    vmk_state_release_files(reader);
+    vmk_state_release_inodes(reader, r == 0);
+    if (r == 0)
+        r = save_compared(reader->process, &reader->files->loaded, reader->ret_error);
     return r;
+}
+
+static int
+make_files(struct vmk_state_reader *reader, const vmkit_sandbox_config *config)
+{
+    struct vmk_process *process = reader->process;
+    int r =
+        vmk_files_new_empty(config, process, process->memory, &process->files, reader->ret_error);
+    if (r < 0)
+        return r;
+    reader->files = process->files;
+    reader->files->format_maps = vmk_maps_format;
+    r = vmk_resources_init(&reader->files->resources, config);
+    return r < 0 ? vmk_state_no_memory(reader->ret_error) : 0;
 }
 
 static void
@@ -188,17 +267,77 @@ int
 vmk_state_load(struct vmk_process *process, const vmkit_sandbox_config *config, const void *bytes,
                size_t size, vmkit_error **ret_error)
 {
+    struct vmk_state_reader reader = {.process = process, .ret_error = ret_error};
     vmkit_sandbox_config *own = NULL;
     int r = config != NULL ? 0 : vmk_config_new(&own, ret_error);
-    if (r < 0)
-        return r;
-    struct vmk_state_reader reader = {
-        .process = process, .config = config != NULL ? config : own, .ret_error = ret_error};
-    r = load_sections(&reader, bytes, size);
-    vmk_state_release_files(&reader);
+    if (r == 0)
+        r = make_files(&reader, config != NULL ? config : own);
+    vmk_config_unref(own);
+    if (r == 0)
+        r = load_sections(&reader, bytes, size);
     if (r < 0)
         undo(process);
-    vmk_config_unref(own);
+    return r;
+}
+
+/* What the process itself and its signals are comes back in any case; it costs less than to find
+ * out whether it changed. */
+static int
+reset_small(struct vmk_state_reader *reader, const void *bytes, size_t size)
+{
+    struct vmk_byte_cursor all = {.data = bytes, .left = size};
+    struct vmk_space *space = reader->process->space;
+    int r = check_version(reader, &all);
+    for (uint32_t i = 0; i < SECTIONS_SMALL && r == 0; i++)
+        r = load_section(reader, &all, i);
+    for (int i = 0; i < 3; i++)
+        reader->files->outputs[i].size = reader->files->outputs[i].loaded;
+    space->fault_next = space->fault_before = space->fault_window = 0;
+    space->faults = 0;
+    return r;
+}
+
+/* Whether the files and the address space are as they were loaded. */
+static int
+find_changes(struct vmk_process *process, bool *ret_changed, vmkit_error **ret_error)
+{
+    struct vmk_files *files = process->files;
+    *ret_changed = true;
+    /* A reset before this one failed. */
+    if (files->loaded.size == 0)
+        return 0;
+    int r = save_compared(process, &files->compared, ret_error);
+    *ret_changed = files->compared.size != files->loaded.size ||
+                   memcmp(files->compared.data, files->loaded.data, files->loaded.size) != 0;
+    return r;
+}
+
+static void
+empty(struct vmk_process *process)
+{
+    vmk_vmas_clear(&process->space->vmas);
+    vmk_files_empty(process->files);
+    process->files->loaded.size = 0;
+}
+
+int
+vmk_state_reset(struct vmk_process *process, const void *bytes, size_t size,
+                vmkit_error **ret_error)
+{
+    struct vmk_state_reader reader = {
+        .process = process, .files = process->files, .ret_error = ret_error};
+    bool changed;
+    int r = find_changes(process, &changed, ret_error);
+    if (r == 0 && !changed)
+        return reset_small(&reader, bytes, size);
+    if (r == 0)
+        r = vmk_state_keep_tmp(&reader);
+    if (r < 0)
+        return r;
+    empty(process);
+    r = load_sections(&reader, bytes, size);
+    if (r < 0)
+        empty(process);
     return r;
 }
 

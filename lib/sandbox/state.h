@@ -47,6 +47,14 @@ int
 vmk_state_load(struct vmk_process *process, const vmkit_sandbox_config *config, const void *bytes,
                size_t size, vmkit_error **ret_error);
 
+/* Bring a process that was loaded from these bytes back to where they have it: what did not change
+ * stays, and what the configuration gave is used again. `killed` and wake_fd are the caller's. 0,
+ * or a negative errno with an error, when what the host had is gone or it has no memory, and then
+ * the process can only be reset once more or freed. */
+int
+vmk_state_reset(struct vmk_process *process, const void *bytes, size_t size,
+                vmkit_error **ret_error);
+
 /* The limits that the process had when it was saved. 0, or a negative errno with an error. */
 int
 vmk_state_get_limits(const void *bytes, size_t size, struct vmk_limits *ret_limits,

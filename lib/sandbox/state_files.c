@@ -7,7 +7,6 @@
 
 #include "sandbox/config.h"
 #include "sandbox/load.h"
-#include "sandbox/maps.h"
 #include "sandbox/node.h"
 #include "sandbox/path.h"
 #include "sandbox/process.h"
@@ -31,8 +30,9 @@
 #define OWN_FLAGS ((uint32_t)(O_ACCMODE | O_PATH))
 
 static const struct vmk_state_kind *const kinds[] = {
-    &vmk_state_stream,
-    &vmk_state_program,
+    &vmk_state_stream, &vmk_state_program, &vmk_state_pipe,        &vmk_state_event,
+    &vmk_state_epoll,  &vmk_state_path,    &vmk_state_bare_folder, &vmk_state_pseudo,
+    &vmk_state_tmp,    &vmk_state_host,
 };
 
 static const struct vmk_state_kind *
@@ -51,12 +51,15 @@ find_file(struct vmk_state_writer *writer, struct vmk_file *file)
     if (file == NULL || file->state_number != 0)
         return 0;
     if (writer->count == writer->capacity) {
-        uint32_t capacity = writer->capacity == 0 ? 16 : writer->capacity * 2;
-        struct vmk_file **found = realloc(writer->found, capacity * sizeof(void *));
+        bool first = writer->found == writer->first;
+        struct vmk_file **found =
+            realloc(first ? NULL : writer->found, 2 * writer->capacity * sizeof(void *));
         if (found == NULL)
             return vmk_state_no_memory(writer->ret_error);
+        if (first)
+            memcpy(found, writer->first, sizeof writer->first);
         writer->found = found;
-        writer->capacity = capacity;
+        writer->capacity *= 2;
     }
     writer->found[writer->count++] = file;
     file->state_number = writer->count;
@@ -69,8 +72,11 @@ vmk_state_find_files(struct vmk_state_writer *writer)
     const struct vmk_files *files = writer->process->files;
     const struct vmk_vmas *vmas = &writer->process->space->vmas;
     int r = 0;
+    writer->found = writer->first;
+    writer->capacity = VMK_STATE_FOUND_FIRST;
     for (uint32_t fd = 0; fd < files->table.size && r == 0; fd++)
         r = find_file(writer, files->table.entries[fd].file);
+    writer->with_descriptor = writer->count;
     if (r == 0)
         r = find_file(writer, files->program);
     for (size_t i = 0; i < vmas->count && r == 0; i++)
@@ -83,7 +89,8 @@ vmk_state_forget_files(struct vmk_state_writer *writer)
 {
     for (uint32_t i = 0; i < writer->count; i++)
         writer->found[i]->state_number = 0;
-    free(writer->found);
+    if (writer->found != writer->first)
+        free(writer->found);
 }
 
 struct vmk_file *
@@ -129,7 +136,22 @@ save_file(struct vmk_state_writer *writer, struct vmk_file *file)
     vmk_bytes_put_u32(bytes, file->number);
     vmk_bytes_put_u32(bytes, file->mount_index);
     vmk_bytes_put_u8(bytes, file->open_count != NULL);
-    return kind->save == NULL ? 0 : kind->save(writer, file);
+    return kind->save(writer, file);
+}
+
+static int
+save_open_files(struct vmk_state_writer *writer)
+{
+    vmk_bytes_put_u32(writer->bytes, writer->count);
+    int r = 0;
+    for (uint32_t i = 0; i < writer->count && r == 0; i++)
+        r = save_file(writer, writer->found[i]);
+    for (uint32_t i = 0; i < writer->count && r == 0; i++) {
+        const struct vmk_state_kind *kind = writer->found[i]->ops->state;
+        if (kind->save_links != NULL)
+            r = kind->save_links(writer, writer->found[i]);
+    }
+    return r;
 }
 
 static int
@@ -149,6 +171,40 @@ load_common(struct vmk_state_reader *reader, struct vmk_state_file *common)
     if (common->offset > INT64_MAX)
         return vmk_state_bad(reader, "a file at position 0x%llx",
                              (unsigned long long)common->offset);
+    return 0;
+}
+
+void
+vmk_state_put_status(struct vmk_state_writer *writer, const struct statx *status)
+{
+    struct vmk_bytes *bytes = writer->bytes;
+    vmk_bytes_put_u32(bytes, status->stx_mode & 07777);
+    vmk_bytes_put_u32(bytes, status->stx_uid);
+    vmk_bytes_put_u32(bytes, status->stx_gid);
+    vmk_bytes_put_u64(bytes, status->stx_ino);
+    vmk_bytes_put_u64(bytes, status->stx_size);
+    vmk_bytes_put_u32(bytes, status->stx_dev_major);
+    vmk_bytes_put_u32(bytes, status->stx_dev_minor);
+    vmk_bytes_put_u64(bytes, (uint64_t)status->stx_mtime.tv_sec);
+}
+
+int
+vmk_state_get_status(struct vmk_state_reader *reader, struct statx *ret_status)
+{
+    struct vmk_byte_cursor *in = &reader->in;
+    uint32_t mode = vmk_cursor_get_u32(in);
+    uint32_t uid = vmk_cursor_get_u32(in);
+    uint32_t gid = vmk_cursor_get_u32(in);
+    vmk_statx_init(ret_status, S_IFREG | (mode & 07777), vmk_cursor_get_u64(in), uid, gid);
+    ret_status->stx_size = vmk_cursor_get_u64(in);
+    ret_status->stx_dev_major = vmk_cursor_get_u32(in);
+    ret_status->stx_dev_minor = vmk_cursor_get_u32(in);
+    ret_status->stx_mtime.tv_sec = (int64_t)vmk_cursor_get_u64(in);
+    ret_status->stx_ctime = ret_status->stx_atime = ret_status->stx_mtime;
+    if (ret_status->stx_size > INT64_MAX)
+        return vmk_state_bad(reader, "a file of 0x%llx bytes",
+                             (unsigned long long)ret_status->stx_size);
+    ret_status->stx_blocks = (ret_status->stx_size + 511) / 512;
     return 0;
 }
 
@@ -204,6 +260,11 @@ load_open_files(struct vmk_state_reader *reader)
     int r = 0;
     for (uint32_t i = 0; i < count && r == 0; i++)
         r = load_file(reader, &uncounted);
+    for (uint32_t i = 0; i < count && r == 0; i++) {
+        const struct vmk_state_kind *kind = reader->made[i]->ops->state;
+        if (kind->load_links != NULL)
+            r = kind->load_links(reader, reader->made[i]);
+    }
     return r;
 }
 
@@ -257,39 +318,41 @@ load_descriptors(struct vmk_state_reader *reader)
     }
 }
 
+/* Where they are compared, they are left out: all that a guest does is to append. */
 static void
 save_outputs(struct vmk_state_writer *writer)
 {
     for (int stream = VMKIT_STREAM_STDOUT; stream <= VMKIT_STREAM_STDERR; stream++) {
         const struct vmk_output *output = &writer->process->files->outputs[stream];
-        vmk_bytes_put_u64(writer->bytes, output->size);
-        vmk_bytes_put(writer->bytes, output->data, output->size);
+        size_t size = writer->comparing ? 0 : output->size;
+        vmk_bytes_put_u64(writer->bytes, size);
+        vmk_bytes_put(writer->bytes, output->data, size);
     }
 }
 
 static int
 load_output(struct vmk_state_reader *reader, uint32_t stream)
 {
-    const struct vmk_stream_config *config = &reader->config->streams[stream];
+    const struct vmk_stream_config *given = &reader->files->resources.streams[stream];
     struct vmk_output *output = &reader->files->outputs[stream];
     uint64_t size = vmk_cursor_get_u64(&reader->in);
     const uint8_t *data = vmk_cursor_get(&reader->in, size);
     if (data == NULL)
         return vmk_state_bad(reader, "the output of stream %u ends early", stream);
     /* Also where the guest has closed it: what it wrote before can still be asked for. */
-    output->kept = config->kind == VMK_STREAM_BUFFER;
+    output->kept = given->kind == VMK_STREAM_BUFFER;
     if (!output->kept || size == 0)
         return 0;
-    if (size > config->limit)
+    if (size > given->limit)
         return vmk_error_set(reader->ret_error, E2BIG, VMKIT_ERROR_LIMIT,
                              "the snapshot holds %llu bytes of output of stream %u, above the "
                              "limit of its buffer of %llu bytes",
-                             (unsigned long long)size, stream, (unsigned long long)config->limit);
+                             (unsigned long long)size, stream, (unsigned long long)given->limit);
     output->data = malloc((size_t)size);
     if (output->data == NULL)
         return vmk_state_no_memory(reader->ret_error);
     memcpy(output->data, data, (size_t)size);
-    output->size = output->capacity = (size_t)size;
+    output->size = output->capacity = output->loaded = (size_t)size;
     return 0;
 }
 
@@ -317,17 +380,10 @@ static int
 load_folder(struct vmk_state_reader *reader)
 {
     struct vmk_files *files = reader->files;
-    g_autofree char *path = NULL;
-    int r = vmk_state_get_string(reader, "the working directory", VMK_PATH_MAX - 1, &path);
-    if (r < 0)
-        return r;
-    r = vmk_path_find(files, AT_FDCWD, path, 0, &files->cwd);
+    int r = vmk_state_load_node(reader, &files->cwd);
     if (r == 0 && files->cwd->type != S_IFDIR)
-        r = -ENOTDIR;
-    return r == 0
-               ? 0
-               : vmk_error_set_errno(reader->ret_error, -r, VMKIT_ERROR_NOT_FOUND,
-                                     "cannot enter the guest's working directory \"%.200s\"", path);
+        r = vmk_state_bad(reader, "the working directory \"%.80s\" is none", files->cwd->path);
+    return r;
 }
 
 int
@@ -340,13 +396,11 @@ vmk_state_save_files(struct vmk_state_writer *writer)
     save_strings(writer, files->arguments);
     save_strings(writer, files->environment);
     save_outputs(writer);
-    vmk_state_put_string(writer, files->cwd->path);
-    vmk_bytes_put_u32(bytes, writer->count);
-    for (uint32_t i = 0; i < writer->count; i++) {
-        int r = save_file(writer, writer->found[i]);
-        if (r < 0)
-            return r;
-    }
+    int r = vmk_state_save_node(writer, files->cwd);
+    if (r == 0)
+        r = save_open_files(writer);
+    if (r < 0)
+        return r;
     vmk_bytes_put_u32(bytes, files->program->state_number);
     save_descriptors(writer);
     return 0;
@@ -366,15 +420,9 @@ load_program(struct vmk_state_reader *reader)
 int
 vmk_state_load_files(struct vmk_state_reader *reader)
 {
-    struct vmk_process *process = reader->process;
-    int r = vmk_files_new_empty(reader->config, process, process->memory, &process->files,
-                                reader->ret_error);
-    if (r < 0)
-        return r;
-    struct vmk_files *files = reader->files = process->files;
-    files->format_maps = vmk_maps_format;
+    struct vmk_files *files = reader->files;
     uint32_t next_number = vmk_cursor_get_u32(&reader->in);
-    r = vmk_state_get_string(reader, "the program's path", VMK_PATH_MAX, &files->program_path);
+    int r = vmk_state_get_string(reader, "the program's path", VMK_PATH_MAX, &files->program_path);
     if (r == 0)
         r = load_strings(reader, &files->arguments);
     if (r == 0)

@@ -155,7 +155,7 @@ vmk_state_load_process(struct vmk_state_reader *reader)
     process->cpu_before_ns = vmk_cursor_get_u64(&reader->in);
     process->output_bytes = vmk_cursor_get_u64(&reader->in);
     process->ending = (struct vmk_ending){0};
-    process->wall_deadline_ns = UINT64_MAX;
+    process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
     clear_statistics(process);
     if (name == NULL || name[sizeof process->name - 1] != '\0')
         return vmk_state_bad(reader, "the name of the process has no end");

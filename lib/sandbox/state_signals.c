@@ -278,8 +278,11 @@ vmk_state_load_signals(struct vmk_state_reader *reader)
 {
     struct vmk_process *process = reader->process;
     struct vmk_byte_cursor *in = &reader->in;
-    struct vmk_signals *signals = vmk_signals_new();
-    process->signals = signals;
+    if (process->signals == NULL)
+        process->signals = vmk_signals_new();
+    else
+        vmk_signals_init(process->signals);
+    struct vmk_signals *signals = process->signals;
     if (signals == NULL)
         return vmk_state_no_memory(reader->ret_error);
     int r = load_actions(reader, signals);

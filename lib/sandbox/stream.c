@@ -50,7 +50,11 @@ vmk_stream_account(struct vmk_process *process, size_t wanted, size_t allowed, s
 static int
 stream_save(struct vmk_state_writer *writer, struct vmk_file *file)
 {
-    vmk_bytes_put_u8(writer->bytes, (uint8_t)((struct stream *)file)->stream);
+    const struct stream *stream = (struct stream *)file;
+    vmk_bytes_put_u8(writer->bytes, (uint8_t)stream->stream);
+    /* The input is given anew, and read from its beginning. */
+    if (writer->comparing)
+        vmk_bytes_put_u64(writer->bytes, stream->input_at);
     return 0;
 }
 
@@ -61,13 +65,15 @@ stream_load(struct vmk_state_reader *reader, const struct vmk_state_file *common
     uint8_t stream = vmk_cursor_get_u8(&reader->in);
     if (stream > VMKIT_STREAM_STDERR)
         return vmk_state_bad(reader, "stream %u", stream);
-    int r = vmk_stream_open(reader->files, stream, &reader->config->streams[stream], ret_file);
+    int r =
+        vmk_stream_open(reader->files, stream, &reader->files->resources.streams[stream], ret_file);
     return r == 0 ? 0
                   : vmk_error_set_errno(reader->ret_error, -r, VMKIT_ERROR_IO,
                                         "cannot connect stream %u", stream);
 }
 
-const struct vmk_state_kind vmk_state_stream = {VMK_STATE_STREAM, stream_save, stream_load};
+const struct vmk_state_kind vmk_state_stream = {
+    .number = VMK_STATE_STREAM, .save = stream_save, .load = stream_load};
 
 /* Standard input that is empty: the guest sees /dev/null. */
 

@@ -200,7 +200,7 @@ fd_save(struct vmk_state_writer *writer, struct vmk_file *file)
 }
 
 /* Loaded as any stream, whatever that one is connected to. */
-static const struct vmk_state_kind fd_state = {VMK_STATE_STREAM, fd_save, NULL};
+static const struct vmk_state_kind fd_state = {.number = VMK_STATE_STREAM, .save = fd_save};
 
 static const struct vmk_file_ops fd_ops = {
     .kind = "pipe",

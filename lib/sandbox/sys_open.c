@@ -4,6 +4,7 @@
 #include "sandbox/files.h"
 #include "sandbox/node.h"
 #include "sandbox/process.h"
+#include "sandbox/state_codec.h"
 #include "sandbox/syscall.h"
 #include "sandbox/tmpfs.h"
 #include "sandbox/uaccess.h"
@@ -25,7 +26,7 @@
 /* How often a name that appears or goes meanwhile is looked up anew. */
 #define RETRIES 8
 
-static const struct vmk_file_ops path_ops = {.kind = "path"};
+static const struct vmk_file_ops path_ops = {.kind = "path", .state = &vmk_state_path};
 
 /* A file that names a place and does nothing else. */
 static int
@@ -38,6 +39,29 @@ open_path(struct vmk_node *node, uint32_t flags, struct vmk_file **ret_file)
     *ret_file = file;
     return 0;
 }
+
+static int
+path_save(struct vmk_state_writer *writer, struct vmk_file *file)
+{
+    return vmk_state_save_node(writer, file->node);
+}
+
+static int
+path_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
+          struct vmk_file **ret_file)
+{
+    struct vmk_node *node;
+    int r = vmk_state_load_node(reader, &node);
+    if (r < 0)
+        return r;
+    if (open_path(node, O_PATH, ret_file) < 0)
+        r = vmk_state_no_memory(reader->ret_error);
+    vmk_node_unref(node);
+    return r;
+}
+
+const struct vmk_state_kind vmk_state_path = {
+    .number = VMK_STATE_PATH, .save = path_save, .load = path_load};
 
 /* A magic link led to an open file without a place: what it is cannot be opened anew, so that it is
  * shared, if it was opened for as much. */
@@ -185,8 +209,7 @@ vmk_sys_memfd_create(struct vmk_process *process, const uint64_t args[6])
         return length == -ENAMETOOLONG ? -EINVAL : length;
     if ((flags & ~(uint32_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING)) != 0)
         return -EINVAL;
-    struct vmk_mount_point *point = vmk_mount_point_find(files->mounts.root, "tmp");
-    root = files->scratch.root != NULL ? files->scratch.root : point->mount.root;
+    root = vmk_files_get_scratch(files);
     int result = root->ops->create_unnamed(files, root, O_RDWR, 0777, &file);
     return result < 0 ? result : vmk_files_install(files, file, (flags & MFD_CLOEXEC) != 0);
 }

@@ -3,6 +3,7 @@
 
 #include "sandbox/files.h"
 #include "sandbox/process.h"
+#include "sandbox/state_codec.h"
 #include "sandbox/tmpfs_internal.h"
 
 #include <errno.h>
@@ -163,6 +164,7 @@ static const struct vmk_node_ops tmp_ops = {
     .change = tmp_change,
     .access = tmp_access,
     .statfs = tmp_statfs,
+    .state = &vmk_state_place_tmp,
     .destroy = tmp_destroy,
 };
 

@@ -5,6 +5,7 @@
 #include "sandbox/dirent.h"
 #include "sandbox/files.h"
 #include "sandbox/process.h"
+#include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -184,6 +185,7 @@ tmp_allocate(struct vmk_process *process, struct vmk_file *file, int mode, uint6
     /* Refused before anything is allocated, as far as that can be told. */
     if (size > inode->fs->account->limit)
         return -ENOSPC;
+    inode->fs->generation++;
     for (uint64_t number = offset / VMK_PAGES_SIZE; number <= (end - 1) / VMK_PAGES_SIZE;
          number++) {
         if (vmk_pages_make(&inode->pages, number) == NULL)
@@ -211,6 +213,7 @@ static const struct vmk_file_ops tmp_file_ops = {
     .truncate = tmp_truncate,
     .allocate = tmp_allocate,
     .sync = tmp_sync,
+    .state = &vmk_state_tmp,
 };
 
 static int
@@ -245,6 +248,7 @@ static const struct vmk_file_ops tmp_folder_ops = {
     .seek = vmk_dirent_seek,
     .sync = tmp_sync,
     .read_directory = tmp_read_directory,
+    .state = &vmk_state_tmp,
 };
 
 /* What open(2) asks of the permission bits. */

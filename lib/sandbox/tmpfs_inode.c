@@ -16,6 +16,7 @@
 void
 vmk_tmp_touch(struct tmp_inode *inode, bool modified)
 {
+    inode->fs->generation++;
     clock_gettime(CLOCK_REALTIME_COARSE, &inode->changed);
     if (modified)
         inode->modified = inode->changed;
@@ -61,16 +62,22 @@ entry_charge(const char *name)
 }
 
 static void
+free_entries(struct tmp_inode *folder)
+{
+    while (folder->first != NULL) {
+        struct tmp_entry *entry = folder->first;
+        folder->first = entry->next;
+        vmk_memory_account_uncharge(folder->fs->account, entry_charge(entry->name));
+        free(entry);
+    }
+    free(folder->names);
+}
+
+static void
 inode_free(struct tmp_inode *inode)
 {
     struct tmpfs *fs = inode->fs;
-    while (inode->first != NULL) {
-        struct tmp_entry *entry = inode->first;
-        inode->first = entry->next;
-        vmk_memory_account_uncharge(fs->account, entry_charge(entry->name));
-        free(entry);
-    }
-    free(inode->names);
+    free_entries(inode);
     vmk_pages_drop(&inode->pages, 0, UINT64_MAX);
     if (inode->target != NULL)
         vmk_memory_account_uncharge(fs->account, inode->size);
@@ -83,6 +90,7 @@ inode_free(struct tmp_inode *inode)
     if (inode->all_next != NULL)
         inode->all_next->all_previous = inode->all_previous;
     fs->count--;
+    fs->generation++;
     vmk_memory_account_uncharge(fs->account, INODE_CHARGE);
     free(inode);
 }
@@ -100,6 +108,25 @@ vmk_tmp_free_all(struct tmpfs *fs)
 {
     while (fs->all != NULL)
         inode_free(fs->all);
+}
+
+void
+vmk_tmp_empty(struct tmpfs *fs, struct tmp_inode *root)
+{
+    free_entries(root);
+    root->first = root->last = NULL;
+    root->names = NULL;
+    root->name_mask = 0;
+    root->name_count = 0;
+    root->links = 0;
+    root->next_cookie = 2;
+    for (struct tmp_inode *inode = fs->all, *next; inode != NULL; inode = next) {
+        next = inode->all_next;
+        if (inode != root)
+            inode_free(inode);
+    }
+    fs->next_number = root->number;
+    fs->generation++;
 }
 
 /* FNV-1a. */

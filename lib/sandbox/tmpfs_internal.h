@@ -17,6 +17,8 @@ struct tmpfs {
     struct tmp_inode *all; /* so that freeing needs no recursion */
     uint32_t count;
     uint64_t next_number;
+    uint64_t generation; /* Another one after every change of names, contents or attributes, */
+    uint64_t loaded;     /* which one it was when it came from a snapshot. */
 };
 
 /* A name in a folder. Positions of getdents are cookies, which only grow. */
@@ -85,6 +87,10 @@ vmk_tmp_inode_unref(struct tmp_inode *inode);
 /* Free all, whoever refers to it. */
 void
 vmk_tmp_free_all(struct tmpfs *fs);
+
+/* Free all but the root, whoever refers to it, and make that an empty folder. */
+void
+vmk_tmp_empty(struct tmpfs *fs, struct tmp_inode *root);
 
 struct tmp_entry *
 vmk_tmp_find(const struct tmp_inode *folder, const char *name);

@@ -2,6 +2,7 @@
 #include "util/error.h"
 
 #include <errno.h>
+#include <glib.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -63,6 +64,19 @@ vmk_error_filter(int err)
     return EIO;
 }
 
+/* One line of UTF-8, whatever the names in it are: of a file, or out of a snapshot. */
+static void
+make_plain(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?';
+    }
+    const char *end;
+    while (!g_utf8_validate(text, -1, &end))
+        text[end - text] = '?';
+}
+
 static vmkit_error *
 error_new(int err, enum vmkit_error_kind kind, const char *suffix, const char *format, va_list list)
 {
@@ -85,6 +99,7 @@ error_new(int err, enum vmkit_error_kind kind, const char *suffix, const char *f
     error->message = error->text;
     vsnprintf(error->text, (size_t)length + 1, format, list);
     memcpy(error->text + length, suffix, strlen(suffix) + 1);
+    make_plain(error->text);
     return error;
 }
 

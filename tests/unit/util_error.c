@@ -98,6 +98,21 @@ START_TEST(a_kept_error_is_handed_over)
 }
 END_TEST
 
+START_TEST(a_message_is_one_line_of_utf8_whatever_is_named)
+{
+    vmkit_error *error = NULL;
+
+    vmk_error_set_errno(&error, ENOENT, VMKIT_ERROR_IO, "no \"%s\" or \"%.3s\"",
+                        "a\nb\x1b[0m\x7f\xff\xc3", "gr\xc3\xbc");
+    ck_assert_str_eq(vmk_error_get_message(error),
+                     "no \"a?b?[0m???\" or \"gr?\": No such file or directory");
+    vmk_error_unref(error);
+    vmk_error_set(&error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, "%s", "gr\xc3\xbc\xc3\x9f");
+    ck_assert_str_eq(vmk_error_get_message(error), "gr\xc3\xbc\xc3\x9f");
+    vmk_error_unref(error);
+}
+END_TEST
+
 START_TEST(a_long_message_is_kept_whole)
 {
     static char text[5000];
@@ -136,6 +151,7 @@ make_suite(void)
     tcase_add_test(tcase, an_errno_that_the_call_does_not_document_becomes_EIO);
     tcase_add_test(tcase, some_errnos_have_a_kind_of_their_own);
     tcase_add_test(tcase, a_kept_error_is_handed_over);
+    tcase_add_test(tcase, a_message_is_one_line_of_utf8_whatever_is_named);
     tcase_add_test(tcase, a_long_message_is_kept_whole);
     tcase_add_test(tcase, an_error_lives_until_its_last_reference);
     suite_add_tcase(suite, tcase);

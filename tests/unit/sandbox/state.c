@@ -350,7 +350,7 @@ START_TEST(a_later_version_is_named)
     state_load_fails(&bytes, config, ENOTSUP, "version 200");
     bytes.data[0] = 1;
     bytes.size--;
-    state_load_fails(&bytes, config, EINVAL, "section 5 (address space) ends early");
+    state_load_fails(&bytes, config, EINVAL, "section 7 (address space) ends early");
     bytes.size = 0;
     state_load_fails(&bytes, config, EINVAL, "empty");
     vmk_bytes_clear(&bytes);

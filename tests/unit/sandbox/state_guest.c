@@ -29,7 +29,7 @@ state_prepare(struct state_guest *guest, const vmkit_sandbox_config *config)
         .output_bytes = config->output_limit,
     };
     process->regs = &guest->regs;
-    process->wall_deadline_ns = UINT64_MAX;
+    process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
     process->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ck_assert_int_ge(process->wake_fd, 0);
     vmk_memory_account_init(&guest->account, config->memory_limit);
