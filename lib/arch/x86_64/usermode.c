@@ -16,8 +16,9 @@
  * CPL 0 was seen there, the bitmap is closed: from then on only SYSCALL gets through, and the
  * SYSRET behind the OUT leads back.
  *
- * A function that the host calls returns to a stub that user mode runs as user mode, on either kind
- * of host: it is not entered by SYSCALL, and the bitmap opens its port for good.
+ * A function that the host calls returns to a stub of user mode. Where SYSCALL stays at CPL 3, it
+ * is an OUT to a port that the bitmap opens, which is cheaper than to have KVM carry out a SYSCALL.
+ * Elsewhere it is a SYSCALL, told from others by its address.
  *
  * An exception pushes its frame on the supervisor stack; the host reads it there.
  */
@@ -43,7 +44,10 @@ write_stubs(uint8_t *page)
     /* iretq */
     memcpy(page + STUB_IRET, (const uint8_t[]){0x48, 0xcf}, 2);
     /* out %al, $port; ud2 */
-    memcpy(page + STUB_RETURN, (const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}, 4);
+    memcpy(page + STUB_RETURN_OUT, (const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}, 4);
+    /* movq %rax, %rdi; syscall; ud2 */
+    memcpy(page + STUB_RETURN_SYSCALL, (const uint8_t[]){0x48, 0x89, 0xc7, 0x0f, 0x05, 0x0f, 0x0b},
+           7);
 }
 
 static void

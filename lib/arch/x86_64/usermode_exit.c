@@ -35,7 +35,7 @@ learn_level(struct vmk_usermode *usermode)
 
     /* On such a host, and there alone, INT3 finds its way through a gate of its own level. */
     uint8_t *tables = usermode->memory + usermode->tables_gpa;
-    tables[TSS_OFFSET + TSS_BITMAP + PORT_SYSCALL / 8] |= 1u << PORT_SYSCALL % 8;
+    tables[TSS_OFFSET + TSS_BITMAP + PORT_SYSCALL / 8] = 0xff;
     tables[IDT_OFFSET + VECTOR_BREAKPOINT * GATE_SIZE + GATE_ACCESS] |= GATE_LEVEL_3;
     return 0;
 }
@@ -58,6 +58,10 @@ take_syscall(struct vmk_usermode *usermode)
     if (!usermode->level_asked && learn_level(usermode) < 0)
         return VMK_USERMODE_BROKEN;
     leave_syscall_stub(usermode);
+    if (usermode->regs->rip == STUB_VA + STUB_RETURN_SYSCALL_END) {
+        usermode->regs->rax = usermode->regs->rdi;
+        return VMK_USERMODE_RETURN;
+    }
     return VMK_USERMODE_SYSCALL;
 }
 
@@ -243,7 +247,7 @@ vmk_usermode_take(struct vmk_usermode *usermode, struct vmk_usermode_fault *faul
             within < STUB_SYSCALL)
             return take_exception(usermode, exit.pio.port - PORT_EXCEPTION, fault);
         if (exit.pio.port == PORT_RETURN &&
-            (within == STUB_RETURN || within == STUB_RETURN + OUT_SIZE)) {
+            (within == STUB_RETURN_OUT || within == STUB_RETURN_OUT + OUT_SIZE)) {
             usermode->position = AT_USER;
             return VMK_USERMODE_RETURN;
         }

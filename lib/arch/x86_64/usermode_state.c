@@ -49,7 +49,8 @@ vmk_usermode_set_base(struct vmk_usermode *usermode, bool second, uint64_t value
 uint64_t
 vmk_usermode_get_return_address(const struct vmk_usermode *usermode)
 {
-    return STUB_VA + STUB_RETURN;
+    bool by_out = usermode->level_asked && !usermode->syscall_at_kernel;
+    return STUB_VA + (by_out ? STUB_RETURN_OUT : STUB_RETURN_SYSCALL);
 }
 
 void

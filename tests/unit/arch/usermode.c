@@ -292,7 +292,7 @@ closed_ports(void)
     return guest.memory[tables.gpa + 1024 + 104 + PORT_SYSCALL / 8];
 }
 
-START_TEST(the_port_of_a_return_stays_open)
+START_TEST(the_ports_are_closed_once_they_are_not_needed)
 {
     ck_assert_uint_eq(closed_ports(), 0xfc);
     call_at(USER_CODE);
@@ -300,19 +300,29 @@ START_TEST(the_port_of_a_return_stays_open)
     tear_down();
     set_up();
     call_at(KERNEL_CODE);
-    ck_assert_uint_eq(closed_ports(), 0xfd);
+    ck_assert_uint_eq(closed_ports(), 0xff);
 }
 END_TEST
 
-START_TEST(a_return_is_told_from_the_port_elsewhere)
+/* The stub that a function returns to. Its address, and its code in `code`. */
+static uint64_t
+return_stub(uint8_t code[8])
+{
+    uint64_t stub = vmk_usermode_get_return_address(guest.usermode);
+    struct vmk_leaf leaf = vmk_paging_find(&guest.paging, stub);
+    ck_assert(leaf.used);
+    ck_assert_uint_eq(leaf.rights, VMK_PAGE_READ | VMK_PAGE_EXECUTE);
+    memcpy(code, guest.memory + leaf.gpa + (stub & 0xfff), 8);
+    return stub;
+}
+
+START_TEST(a_function_returns_by_a_port_where_syscall_stays_in_user_mode)
 {
     struct vmk_usermode_fault fault;
-    uint64_t stub = vmk_usermode_get_return_address(guest.usermode);
-    struct vmk_leaf code = vmk_paging_find(&guest.paging, stub);
-    ck_assert(code.used);
-    ck_assert_uint_eq(code.rights, VMK_PAGE_READ | VMK_PAGE_EXECUTE);
-    ck_assert_mem_eq(guest.memory + code.gpa + (stub & 0xfff),
-                     ((const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}), 4);
+    uint8_t code[8];
+    call_at(USER_CODE);
+    uint64_t stub = return_stub(code);
+    ck_assert_mem_eq(code, ((const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}), 4);
     /* The vCPU stands on the OUT or behind it, in user mode for certain: no IRET is needed. */
     for (uint64_t step = 0; step <= 2; step += 2) {
         leave_by(PORT_RETURN, stub + step);
@@ -335,6 +345,33 @@ START_TEST(a_return_is_told_from_the_port_elsewhere)
 }
 END_TEST
 
+START_TEST(a_function_returns_by_a_syscall_elsewhere)
+{
+    static const uint8_t expected[] = {0x48, 0x89, 0xc7, 0x0f, 0x05, 0x0f, 0x0b};
+    struct vmk_usermode_fault fault;
+    uint8_t code[8];
+    for (int round = 0; round < 2; round++) {
+        /* Before it is known as well. */
+        uint64_t stub = return_stub(code);
+        ck_assert_mem_eq(code, expected, sizeof expected);
+        fake.code_selector = KERNEL_CODE;
+        struct kvm_regs *left = &leave_by(PORT_SYSCALL, fake.lstar)->s.regs.regs;
+        left->rax = 5;
+        left->rdi = 42;
+        left->rdx = 43;
+        left->rcx = stub + 5;
+        ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_RETURN);
+        struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
+        ck_assert_uint_eq(regs->rax, 42);
+        ck_assert_uint_eq(regs->rdx, 43);
+        regs->rip = RETURN_ADDRESS;
+        regs->rsp = 0x7fff0000;
+        ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), 0);
+        assert_irets_to_user(regs);
+    }
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -346,8 +383,9 @@ make_suite(void)
     tcase_add_test(tcase, supervisor_mode_goes_back_by_sysret);
     tcase_add_test(tcase, a_breakpoint_is_left_behind_its_last_byte);
     tcase_add_test(tcase, a_breakpoint_that_cannot_be_read_counts_for_one_byte);
-    tcase_add_test(tcase, the_port_of_a_return_stays_open);
-    tcase_add_test(tcase, a_return_is_told_from_the_port_elsewhere);
+    tcase_add_test(tcase, the_ports_are_closed_once_they_are_not_needed);
+    tcase_add_test(tcase, a_function_returns_by_a_port_where_syscall_stays_in_user_mode);
+    tcase_add_test(tcase, a_function_returns_by_a_syscall_elsewhere);
     suite_add_tcase(suite, tcase);
     return suite;
 }
