@@ -16,6 +16,7 @@
 
 /* include/uapi/asm-generic/siginfo.h */
 #define CODE_TKILL (-6)
+#define CODE_DETHREAD (-7)
 
 /* The flags that Linux keeps of an action; it clears the others, so that a program can find out
  * which it knows (sigaction(2), SA_UNSUPPORTED). */
@@ -199,40 +200,83 @@ vmk_sys_tgkill(struct vmk_process *process, const uint64_t args[6])
     return send_to_thread(process, args[1], args[2]);
 }
 
+/* Whether Linux knows what stands behind the code (known_siginfo_layout() in kernel/signal.c). All
+ * that it knows lies in the first 48 bytes. */
+static bool
+has_known_layout(uint32_t signal, int32_t code)
+{
+    /* The last code of each signal that has some of its own, as of Linux 6.1. */
+    static const uint8_t last_codes[] = {
+        [SIGILL] = 11, [SIGFPE] = 15, [SIGSEGV] = 9, [SIGBUS] = 5,
+        [SIGTRAP] = 6, [SIGCHLD] = 6, [SIGPOLL] = 6, [SIGSYS] = 2,
+    };
+    if (code <= SI_USER)
+        return code >= CODE_DETHREAD || code == SI_ASYNCNL;
+    bool own = signal < sizeof last_codes && last_codes[signal] != 0;
+    return code == SI_KERNEL || code <= last_codes[own ? signal : SIGPOLL];
+}
+
+/* The bytes behind the first 48 are never carried: they are not looked at where the layout is
+ * known, and have to be zeros where it is not, so that what arrives is what was sent
+ * (post_copy_siginfo_from_user()). */
+static int64_t
+read_info(struct vmk_process *process, uint64_t signal, uint64_t va, struct vmk_siginfo *info)
+{
+    uint8_t rest[VMK_SIGINFO_SIZE - sizeof *info];
+    if (vmk_uaccess_read(process->space, va, info, sizeof *info) < 0)
+        return -EFAULT;
+    info->signo = (int32_t)signal;
+    if (has_known_layout((uint32_t)signal, info->code))
+        return 0;
+    if (vmk_uaccess_read(process->space, va + sizeof *info, rest, sizeof rest) < 0)
+        return -EFAULT;
+    for (size_t i = 0; i < sizeof rest; i++)
+        if (rest[i] != 0)
+            return -E2BIG;
+    return 0;
+}
+
 /* To itself a process may claim whatever sender it likes. */
 static int64_t
-queue_info(struct vmk_process *process, uint64_t pid, uint64_t signal, uint64_t info_va)
+check_target(const struct vmk_process *process, uint64_t pid, const struct vmk_siginfo *info)
 {
-    uint8_t bytes[VMK_SIGINFO_SIZE];
-    struct vmk_siginfo info;
-    if (vmk_uaccess_read(process->space, info_va, bytes, sizeof bytes) < 0)
-        return -EFAULT;
-    memcpy(&info, bytes, sizeof info);
-    if ((uint32_t)pid != process->pid)
-        return info.code >= 0 || info.code == CODE_TKILL ? -EPERM : -ESRCH;
-    if ((uint32_t)signal == 0)
+    if ((uint32_t)pid == process->pid)
         return 0;
-    if (!is_signal(signal))
+    return info->code >= 0 || info->code == CODE_TKILL ? -EPERM : -ESRCH;
+}
+
+static int64_t
+queue_info(struct vmk_process *process, const struct vmk_siginfo *info)
+{
+    if (info->signo == 0)
+        return 0;
+    if (!is_signal((uint32_t)info->signo))
         return -EINVAL;
-    info.signo = (int32_t)signal;
-    info.padding = 0;
-    return vmk_signals_send(process->signals, &info, -1);
+    return vmk_signals_send(process->signals, info, -1);
 }
 
 int64_t
 vmk_sys_rt_sigqueueinfo(struct vmk_process *process, const uint64_t args[6])
 {
-    return queue_info(process, args[0], args[1], args[2]);
+    struct vmk_siginfo info;
+    int64_t r = read_info(process, args[1], args[2], &info);
+    if (r == 0)
+        r = check_target(process, args[0], &info);
+    return r < 0 ? r : queue_info(process, &info);
 }
 
 int64_t
 vmk_sys_rt_tgsigqueueinfo(struct vmk_process *process, const uint64_t args[6])
 {
-    if ((int32_t)args[0] <= 0 || (int32_t)args[1] <= 0)
-        return -EINVAL;
-    if ((uint32_t)args[0] != process->pid)
-        return -ESRCH;
-    return queue_info(process, args[1], args[2], args[3]);
+    struct vmk_siginfo info;
+    int64_t r = read_info(process, args[2], args[3], &info);
+    if (r == 0 && ((int32_t)args[0] <= 0 || (int32_t)args[1] <= 0))
+        r = -EINVAL;
+    if (r == 0)
+        r = check_target(process, args[1], &info);
+    if (r == 0 && (uint32_t)args[0] != process->pid)
+        r = -ESRCH;
+    return r < 0 ? r : queue_info(process, &info);
 }
 
 int64_t

@@ -28,6 +28,7 @@ SAME(a_program_goes_on_behind_its_breakpoint, "breakpoints")
 SAME(cpu_time_beyond_the_programs_own_limit_ends_it, "limit-cpu", "default")
 SAME(cpu_time_beyond_the_programs_own_limits_warns_and_kills, "limit-cpu", "handle")
 SAME(descriptors_end_at_the_programs_own_limit, "limit-files")
+SAME(what_is_queued_with_a_signal_comes_as_on_linux, "queue-info")
 SAME(a_timer_interrupts_a_computation_without_a_trace, "interrupted")
 
 START_TEST(random_memory_calls_end_as_on_linux)
@@ -76,6 +77,7 @@ make_suite(void)
     tcase_add_test(tcase, cpu_time_beyond_the_programs_own_limit_ends_it);
     tcase_add_test(tcase, cpu_time_beyond_the_programs_own_limits_warns_and_kills);
     tcase_add_test(tcase, descriptors_end_at_the_programs_own_limit);
+    tcase_add_test(tcase, what_is_queued_with_a_signal_comes_as_on_linux);
     tcase_add_test(tcase, a_timer_interrupts_a_computation_without_a_trace);
     tcase_add_test(tcase, the_same_holds_for_a_program_that_can_be_moved);
     suite_add_tcase(suite, tcase);

@@ -271,6 +271,88 @@ limit_files(int argc, char **argv)
     return 0;
 }
 
+/* What comes of a siginfo of 128 bytes, all of them set: which bytes the one who waits gets. */
+static void
+queue_and_take(int signal, int code, unsigned char *info)
+{
+    unsigned char got[128];
+    sigset_t set;
+    memset(info, 0x55, 128);
+    memcpy(info + 8, &code, sizeof code);
+    printf("signal %d code %d:", signal, code);
+    if (syscall(SYS_rt_sigqueueinfo, getpid(), signal, info) < 0) {
+        printf(" %d\n", errno);
+        return;
+    }
+    memset(got, 0xee, sizeof got);
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    CHECK(syscall(SYS_rt_sigtimedwait, &set, got, NULL, 8) == signal);
+    for (int i = 0; i < 128; i += 4)
+        printf(" %02x%02x%02x%02x", got[i + 3], got[i + 2], got[i + 1], got[i]);
+    printf("\n");
+}
+
+static unsigned char handled[128];
+
+static void
+keep_info(int signal, siginfo_t *info, void *context)
+{
+    memcpy(handled, info, sizeof handled);
+}
+
+static int
+queue_info(int argc, char **argv)
+{
+    static const int signals[] = {SIGUSR1, SIGSEGV, SIGCHLD, SIGSYS, 40};
+    static const int codes[] = {0, 1, 2, 6, 7, 50, 0x80, 0x81, -1, -2, -6, -7, -8, -60, -61, -1000};
+    unsigned char whole[128];
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    sigset_t set;
+    sigfillset(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        for (size_t j = 0; j < sizeof codes / sizeof codes[0]; j++)
+            queue_and_take(signals[i], codes[j], whole);
+
+    /* Of a layout that is known only what it needs is read. */
+    unsigned char *page =
+        mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED && munmap(page + 4096, 4096) == 0);
+    const int known = SI_QUEUE, unknown = -1000;
+    unsigned char *short_info = page + 4096 - 48;
+    memcpy(short_info + 8, &known, sizeof known);
+    TELL((int)syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, short_info));
+    memcpy(short_info + 8, &unknown, sizeof unknown);
+    TELL((int)syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR2, short_info));
+    TELL((int)syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR2, short_info + 1));
+    memset(whole, 0, sizeof whole);
+    memcpy(whole + 8, &unknown, sizeof unknown);
+    TELL((int)syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR2, whole));
+    whole[127] = 1;
+    TELL((int)syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR2, whole));
+    TELL((int)syscall(SYS_rt_sigqueueinfo, 1, SIGUSR2, whole));
+    TELL((int)syscall(SYS_rt_tgsigqueueinfo, 0, 0, SIGUSR2, whole));
+    TELL((int)syscall(SYS_rt_tgsigqueueinfo, 0, 0, SIGUSR2, short_info + 1));
+    whole[127] = 0;
+    TELL((int)syscall(SYS_rt_tgsigqueueinfo, 0, 0, SIGUSR2, whole));
+    TELL((int)syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), 70, whole));
+
+    /* A handler gets the same. */
+    action.sa_sigaction = keep_info;
+    sigaction(SIGUSR1, &action, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    CHECK(syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, 8) == SIGUSR1);
+    memset(whole, 0x55, sizeof whole);
+    memcpy(whole + 8, &known, sizeof known);
+    CHECK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, whole) == 0);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    for (size_t i = 0; i < sizeof handled; i++)
+        printf("%02x%s", handled[i], i % 32 == 31 ? "\n" : "");
+    return 0;
+}
+
 const struct probe probe_process[] = {
     {"exit", leave},
     {"spin", spin},
@@ -291,6 +373,7 @@ const struct probe probe_process[] = {
     {"burn", burn},
     {"limit-cpu", limit_cpu},
     {"limit-files", limit_files},
+    {"queue-info", queue_info},
     {"recurse", recurse_without_end},
     {NULL, NULL},
 };

@@ -251,6 +251,70 @@ START_TEST(queueinfo_speaks_for_nobody_else)
 }
 END_TEST
 
+/* Queue SIGUSR1 with a code and a byte behind the first 48; how it ended. */
+static int64_t
+queue_long(int code, uint8_t byte)
+{
+    struct vmk_siginfo info = {.signo = 1, .code = code, .padding = 0x55};
+    memset(info.bytes, 0x55, sizeof info.bytes);
+    memset(fake_at(ARGUMENT), 0, VMK_SIGINFO_SIZE);
+    memcpy(fake_at(ARGUMENT), &info, sizeof info);
+    memset(fake_at(ARGUMENT + VMK_SIGINFO_SIZE - 1), byte, 1);
+    return fake_call(rt_sigqueueinfo, FAKE_PID, SIGUSR1, ARGUMENT);
+}
+
+START_TEST(queueinfo_carries_48_bytes_and_refuses_more_where_it_might_mean_something)
+{
+    static const uint8_t zeros[VMK_SIGINFO_SIZE - sizeof(struct vmk_siginfo)];
+    static const int known[] = {0, 1, 6, 0x80, -1, -7, -60},
+                     unknown[] = {7, 0x81, -8, -61, INT32_MIN};
+    uint64_t set = vmk_signal_bit(SIGUSR1);
+    block(set);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        ck_assert_int_eq(queue_long(known[i], 1), 0);
+        memset(fake_at(RESULT), 0xee, VMK_SIGINFO_SIZE);
+        ck_assert_int_eq(take(set), SIGUSR1);
+        ck_assert_int_eq((int32_t)fake_get32(RESULT + 8), known[i]);
+        ck_assert_uint_eq(fake_get32(RESULT + 12), 0x55);
+        ck_assert_uint_eq(fake_get64(RESULT + 40), UINT64_C(0x5555555555555555));
+        ck_assert_mem_eq(fake_at(RESULT + sizeof(struct vmk_siginfo)), zeros, sizeof zeros);
+    }
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        ck_assert_int_eq(queue_long(unknown[i], 1), -E2BIG);
+        ck_assert_int_eq(take(set), -EAGAIN);
+        ck_assert_int_eq(queue_long(unknown[i], 0), 0);
+        ck_assert_int_eq(take(set), SIGUSR1);
+    }
+    /* Where nothing more is looked at, nothing more has to be there. */
+    uint64_t last = FAKE_BASE + FAKE_SIZE - sizeof(struct vmk_siginfo);
+    memcpy(fake_at(last), &(struct vmk_siginfo){.code = SI_QUEUE}, sizeof(struct vmk_siginfo));
+    ck_assert_int_eq(fake_call(rt_sigqueueinfo, FAKE_PID, SIGUSR1, last), 0);
+    memcpy(fake_at(last), &(struct vmk_siginfo){.code = 7}, sizeof(struct vmk_siginfo));
+    ck_assert_int_eq(fake_call(rt_sigqueueinfo, FAKE_PID, SIGUSR1, last), -EFAULT);
+}
+END_TEST
+
+START_TEST(codes_are_known_by_their_signal)
+{
+    static const struct {
+        int signal;
+        int last;
+    } codes[] = {{SIGILL, 11}, {SIGFPE, 15}, {SIGSEGV, 9}, {SIGBUS, 5}, {SIGTRAP, 6},
+                 {SIGCHLD, 6}, {SIGPOLL, 6}, {SIGSYS, 2},  {SIGHUP, 6}, {VMK_SIGNAL_LAST, 6}};
+    block(~UINT64_C(0));
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        for (int code = codes[i].last; code <= codes[i].last + 1; code++) {
+            memset(fake_at(ARGUMENT), 0xff, VMK_SIGINFO_SIZE);
+            memcpy(fake_at(ARGUMENT + 8), &code, sizeof code);
+            ck_assert_int_eq(fake_call(rt_tgsigqueueinfo, FAKE_PID, FAKE_PID,
+                                       (uint64_t)codes[i].signal, ARGUMENT),
+                             code == codes[i].last ? 0 : -E2BIG);
+        }
+    }
+    ck_assert_int_eq(fake_call(rt_sigqueueinfo, FAKE_PID, 65, ARGUMENT), -E2BIG);
+}
+END_TEST
+
 static void
 send_usr1(void)
 {
@@ -361,6 +425,9 @@ make_suite(void)
     tcase_add_test(tcase, standard_signals_wait_once_and_realtime_ones_queue_in_order);
     tcase_add_test(tcase, the_queue_has_a_limit_that_kill_does_not_know);
     tcase_add_test(tcase, queueinfo_speaks_for_nobody_else);
+    tcase_add_test(tcase,
+                   queueinfo_carries_48_bytes_and_refuses_more_where_it_might_mean_something);
+    tcase_add_test(tcase, codes_are_known_by_their_signal);
     tcase_add_test(tcase, sigtimedwait_waits_for_its_set_and_is_interrupted_by_others);
     tcase_add_test(tcase, sigtimedwait_gets_what_would_be_ignored);
     tcase_add_test(tcase, raise_comes_from_the_guest_itself);
