@@ -16,8 +16,8 @@
  * - The program, for /proc/self/exe. Without one in the configuration it can no longer be executed
  *   again; what is mapped of it is memory and stays.
  *
- * Statistics are not carried: they count what one sandbox did. What counts against a limit goes on:
- * CPU time and output.
+ * Statistics are not carried: they count what one sandbox did. The CPU time that the guest sees
+ * goes on, and so does what its output counts against the limit.
  */
 #ifndef VMK_SANDBOX_STATE_H
 #define VMK_SANDBOX_STATE_H

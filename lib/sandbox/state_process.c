@@ -60,6 +60,7 @@ save_task(struct vmk_bytes *bytes, const struct vmk_task *task)
     vmk_bytes_put_u64(bytes, task->robust_list);
     vmk_bytes_put_u64(bytes, task->robust_list_size);
     vmk_bytes_put_u64(bytes, task->clear_child_tid);
+    vmk_bytes_put_u64(bytes, task->cpu_limit_earliest_ns);
     for (int i = 0; i < VMK_RLIMIT_COUNT; i++) {
         vmk_bytes_put_u8(bytes, task->rlimits[i].set);
         if (!task->rlimits[i].set)
@@ -107,6 +108,7 @@ load_task(struct vmk_state_reader *reader, struct vmk_task *task)
     task->robust_list = vmk_cursor_get_u64(in);
     task->robust_list_size = vmk_cursor_get_u64(in);
     task->clear_child_tid = vmk_cursor_get_u64(in);
+    task->cpu_limit_earliest_ns = vmk_cursor_get_u64(in);
     if (task->nice < -20 || task->nice > 19)
         return vmk_state_bad(reader, "a nice value of %d", task->nice);
     if (task->scheduler != SCHED_OTHER && task->scheduler != SCHED_BATCH &&
@@ -160,6 +162,10 @@ vmk_state_load_process(struct vmk_state_reader *reader)
     if (name == NULL || name[sizeof process->name - 1] != '\0')
         return vmk_state_bad(reader, "the name of the process has no end");
     memcpy(process->name, name, sizeof process->name);
+    /* More would make the end of the next run wrap around, and its limit with it. */
+    if (process->cpu_before_ns > INT64_MAX)
+        return vmk_state_bad(reader, "%llu ns of CPU time",
+                             (unsigned long long)process->cpu_before_ns);
     if (process->pid == 0 || process->pid > INT32_MAX)
         return vmk_state_bad(reader, "process number %u", process->pid);
     if (process->uid == UINT32_MAX || process->gid == UINT32_MAX)

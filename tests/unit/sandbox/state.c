@@ -44,7 +44,9 @@ START_TEST(the_process_keeps_what_it_is)
     const uint64_t limit[2] = {10, 20};
     ck_assert_int_eq(state_call(&a, setrlimit, RLIMIT_NOFILE, state_put(&a, limit, sizeof limit)),
                      0);
+    a.process.task.cpu_limit_earliest_ns = 777;
     state_move(&a, &b, config);
+    ck_assert_uint_eq(b.process.task.cpu_limit_earliest_ns, 777);
     ck_assert_uint_eq(b.process.pid, 2);
     ck_assert_uint_eq(b.process.uid, 1000);
     ck_assert_uint_eq(b.process.cpu_before_ns, 12345);
@@ -342,6 +344,17 @@ START_TEST(a_lower_memory_limit_is_refused)
 }
 END_TEST
 
+START_TEST(time_that_would_outrun_the_limit_is_refused)
+{
+    state_start(&a, config);
+    a.process.cpu_before_ns = (uint64_t)INT64_MAX + 1;
+    struct vmk_bytes bytes = state_save(&a);
+    state_load_fails(&bytes, config, EINVAL, "9223372036854775808 ns of CPU time");
+    vmk_bytes_clear(&bytes);
+    state_end(&a);
+}
+END_TEST
+
 START_TEST(a_later_version_is_named)
 {
     state_start(&a, config);
@@ -378,6 +391,7 @@ make_suite(void)
     tcase_add_test(tcase, the_limits_can_be_asked_for_first);
     tcase_add_test(tcase, a_lower_limit_of_files_is_refused);
     tcase_add_test(tcase, a_lower_memory_limit_is_refused);
+    tcase_add_test(tcase, time_that_would_outrun_the_limit_is_refused);
     tcase_add_test(tcase, a_later_version_is_named);
     suite_add_tcase(suite, tcase);
     return suite;
