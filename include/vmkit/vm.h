@@ -15,7 +15,7 @@
  * Every call locks the VM by itself and may come from any thread, also from inside a callback. A VM
  * that cannot go on answers every call with -EIO and the reason; releasing it still frees all.
  * KVM serves a VM only in the process that made it: in a child of fork(2) every call but those that
- * read and write memory and release is -EPERM.
+ * read and write memory and release is -EIO.
  */
 #ifndef VMKIT_VM_H
 #define VMKIT_VM_H

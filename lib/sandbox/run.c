@@ -35,7 +35,9 @@ is_restart(int64_t result)
            result == -VMK_ERESTARTNOINTR;
 }
 
-static void
+/* False in a child of fork(2), in which a callback of the embedder came back: the pages with the
+ * registers are its parent's. */
+static bool
 serve_syscall(struct loop *loop)
 {
     struct vmk_process *process = loop->process;
@@ -50,12 +52,15 @@ serve_syscall(struct loop *loop)
         result = call->serve(process, args);
     else if (call != NULL || !vmk_guest_call(process, number, args, &result))
         process->unknown_syscalls++;
+    if (!vmk_vm_is_own(loop->sandbox->vm))
+        return false;
 
     if (is_restart(result) || vmk_signals_pending(process))
         vmk_signals_deliver(process, true, &result);
     if (!process->regs_replaced)
         vmk_usermode_set_result(process->usermode, result);
     loop->repeated_faults = 0;
+    return true;
 }
 
 /* The host's side of a page fault. 0 when the guest can try again; otherwise the fault is the
@@ -212,7 +217,8 @@ vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
             return fail(&loop, r, ret_error);
         switch (vmk_usermode_take(process->usermode, &fault)) {
         case VMK_USERMODE_SYSCALL:
-            serve_syscall(&loop);
+            if (!serve_syscall(&loop))
+                return vmk_vm_check(sandbox->vm, ret_error);
             break;
         case VMK_USERMODE_FAULT:
             serve_fault(&loop, &fault);

@@ -49,6 +49,9 @@ call_handler(struct vmkit_vcpu *vcpu, const struct vmk_bus_handler *handler, uin
     vcpu->in_read = !access->is_write;
     int result = handler->callback(handler->user_data, vcpu, &record);
     vcpu->in_read = was_in_read;
+    /* A callback that forked comes back in the child too, whose parent has the pages. */
+    if (!vmk_vm_is_own(vcpu->vm))
+        return vmk_vm_check(vcpu->vm, ret_error);
     /* A callback that set registers has finished the access, and there is nothing to fill in. */
     if (!record.is_write && access->pending)
         memcpy(data, &record.value, access->length);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/machine.h"
+#include "util/origin.h"
 #include "vm/private.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int
 vmk_vm_check_capability(struct vmkit_vm *vm, enum vmkit_capability capability,
@@ -72,7 +72,7 @@ vmk_vm_new(const struct vmk_vm_options *options, struct vmkit_vm **ret_vm, vmkit
     if (options == NULL)
         options = &defaults;
     vm->irqchip = options->irqchip;
-    vm->process = getpid();
+    vm->process = vmk_origin_get();
     result = vm_create(vm, options, ret_error);
     if (result < 0)
         vmk_vm_unref(vm);
@@ -112,7 +112,7 @@ vmk_vm_get_kvm(struct vmkit_vm *vm)
 bool
 vmk_vm_is_own(const struct vmkit_vm *vm)
 {
-    return vm->process == getpid();
+    return vmk_origin_is_here(vm->process);
 }
 
 /* What the host's memory alone answers, works in every process. */
@@ -131,7 +131,7 @@ vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error)
     int result = check_health(vm, ret_error);
     if (result < 0 || vmk_vm_is_own(vm))
         return result;
-    return vmk_error_set(ret_error, EPERM, VMKIT_ERROR_WRONG_STATE,
+    return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE,
                          "the VM belongs to process %d, which made it: KVM lets no other process "
                          "use it",
                          (int)vm->process);

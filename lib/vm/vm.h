@@ -75,7 +75,7 @@ vmk_vm_get_kvm(struct vmkit_vm *vm);
 bool
 vmk_vm_is_own(const struct vmkit_vm *vm);
 
-/* 0, or the error of a VM that has failed for good, -EIO, or is another process's, -EPERM. */
+/* 0, or the error of a VM that has failed for good, -EIO, or is another process's: -EIO. */
 int
 vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error);
 
