@@ -470,7 +470,8 @@ vmkit_sandbox_config_set_output_limit(vmkit_sandbox_config *config, uint64_t byt
  *         working directory cannot be opened or read; -ENOEXEC when the program is no static x86-64
  *         ELF file or is malformed; -E2BIG when the program and its strings do not fit under the
  *         memory limit; -ENODEV, -EACCES or -ENOTSUP when KVM cannot be used (vmkit_host_probe()
- *         says more); -EIO when KVM failed otherwise; -ENOMEM when the host has no memory.
+ *         says more); -EAGAIN when the host has no random bytes yet; -EIO when KVM failed
+ * otherwise, or a filter forbids a call that it needs; -ENOMEM when the host has no memory.
  *
  * Any thread; two sandboxes share nothing.
  * @since 0.1
@@ -509,8 +510,8 @@ vmkit_sandbox_unref(vmkit_sandbox *sandbox);
  *         thread, or this one, runs it; -ENOTSUP when it has ended before; -EAGAIN when the host
  *         has no place left for the signals that stop a guest, of a kill or of a limit of time
  *         (RLIMIT_SIGPENDING), or no task that its KVM needs (RLIMIT_NPROC), in which case the
- *         program is where it was and can be run again; -EPERM in a child of fork(2), whose parent
- *         made it; -EIO when KVM failed; -ENOMEM.
+ *         program is where it was and can be run again; -EIO when KVM failed, in a child of
+ * fork(2), whose parent made it, or where a filter forbids a call that stops a guest; -ENOMEM.
  *
  * While it runs, one real-time signal (vmkit_host_get_kick_signal()) is blocked in the calling
  * thread; the thread's signal mask is as it was when the call returns. No other thread is touched.

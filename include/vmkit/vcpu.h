@@ -10,7 +10,7 @@
  * The state of a vCPU (its registers, see x86_64.h) is read and set while it does not run, or by
  * the thread that runs it from inside of its callbacks; from another thread it is -EBUSY meanwhile.
  * vmkit_vcpu_kick(), vmkit_vcpu_interrupt() and vmkit_vcpu_nmi() work from any thread at any time.
- * In a child of fork(2) every call on a vCPU of the parent is -EPERM but its release.
+ * In a child of fork(2) every call on a vCPU of the parent is -EIO but its release.
  */
 #ifndef VMKIT_VCPU_H
 #define VMKIT_VCPU_H
@@ -158,7 +158,9 @@ vmkit_vcpu_get_vm(const vmkit_vcpu *vcpu);
  * @return 0 when the guest left in whichever way; -EINVAL for a NULL or a `size` that is too small;
  *         -EBUSY when a thread runs it, also this one inside of a callback; what a handler's
  *         callback returned; -EAGAIN when the host has no place left for the signal that a kick
- *         needs (RLIMIT_SIGPENDING); -ENOMEM; -EIO when KVM failed, or the VM has failed.
+ *         needs (RLIMIT_SIGPENDING), or no task that its KVM needs (RLIMIT_NPROC), after which it
+ *         can be run again; -ENOMEM; -EIO when KVM failed, the VM has failed or belongs to another
+ *         process, or a filter forbids a call that a kick needs.
  *
  * Accesses with a handler are served inside. A string instruction that moves several elements gives
  * one exit for each; the guest goes on after the last.

@@ -235,9 +235,12 @@ check_file(int fd, uint64_t offset, uint64_t size, vmkit_error **ret_error)
 {
     struct stat st;
     uint64_t end;
-    if (fstat(fd, &st) != 0)
+    if (fstat(fd, &st) != 0 && errno == EBADF)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "descriptor %d is not open", fd);
+    if (fstat(fd, &st) != 0)
+        return vmk_error_set_known(ret_error, errno, 0, VMKIT_ERROR_IO, "fstat(2) of descriptor %d",
+                                   fd);
     if (offset % page_size() != 0)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "file offset %" PRIu64 " is not a multiple of %" PRIu64 " bytes",
@@ -365,7 +368,7 @@ copy_guarded(void *here, void *there, size_t size, bool write)
         ssize_t n = write ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
                           : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
         if (n <= 0)
-            return n < 0 && errno != EFAULT ? -EIO : -EFAULT;
+            return n < 0 ? -errno : -EFAULT;
         done += (size_t)n;
     }
     return 0;

@@ -157,7 +157,14 @@ fail_missing(uint64_t gpa, uint64_t start, uint64_t size, vmkit_error **ret_erro
 static int
 fail_lost(int result, uint64_t gpa, uint64_t size, vmkit_error **ret_error)
 {
-    return vmk_error_set(ret_error, -result, VMKIT_ERROR_IO,
+    if (result != -EFAULT)
+        return vmk_error_set_known(
+            ret_error, -result, 0, VMKIT_ERROR_IO,
+            "memory that others may take away, at guest addresses [0x%" PRIx64 ", +0x%" PRIx64
+            "), is copied by process_vm_readv(2) and "
+            "process_vm_writev(2)",
+            gpa, size);
+    return vmk_error_set(ret_error, EFAULT, VMKIT_ERROR_IO,
                          "the memory behind guest addresses [0x%" PRIx64 ", +0x%" PRIx64
                          ") is not accessible",
                          gpa, size);

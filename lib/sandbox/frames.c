@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define BLOCK_SIZE VMK_LARGE_PAGE_SIZE
 #define BLOCK_FRAMES (BLOCK_SIZE / VMK_PAGE_SIZE)
@@ -49,6 +50,7 @@ struct vmk_frames {
     uint64_t free_hint;  /* No block below is free as a whole. */
     uint64_t known_size; /* What KVM knows of. */
     uint64_t used;       /* What the account was charged. */
+    bool host_is_short;  /* Why the last frame was refused. */
 };
 
 int
@@ -72,8 +74,9 @@ vmk_frames_new(uint64_t limit, struct vmk_memory_account *account, vmk_frames_gr
     uint8_t *memory = mmap(NULL, size + BLOCK_SIZE, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
+        int err = errno;
         free(frames);
-        return vmk_error_set_errno(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+        return vmk_error_set_known(ret_error, err, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                    "reserving %llu bytes of address space for guest memory",
                                    (unsigned long long)size);
     }
@@ -120,9 +123,16 @@ vmk_frames_get_size(const struct vmk_frames *frames)
     return frames->size;
 }
 
+bool
+vmk_frames_is_host_short(const struct vmk_frames *frames)
+{
+    return frames->host_is_short;
+}
+
 static bool
 charge(struct vmk_frames *frames, uint64_t size)
 {
+    frames->host_is_short = false;
     if (!vmk_memory_account_try_charge(frames->account, size))
         return false;
     frames->used += size;
@@ -198,8 +208,10 @@ find_block(struct vmk_frames *frames, uint64_t *start, bool small)
             return block;
         }
     }
-    if (!add_block(frames))
+    if (!add_block(frames)) {
+        frames->host_is_short = true;
         return NULL;
+    }
     *start = frames->block_count - 1;
     return &frames->blocks[*start];
 }
@@ -323,10 +335,16 @@ vmk_frames_release(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
 int
 vmk_frames_drop_translations(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
 {
+    /* Where writable memory has a limit, the way back could be closed. */
+    struct rlimit data;
+    if (getrlimit(RLIMIT_DATA, &data) < 0 || data.rlim_cur != RLIM_INFINITY)
+        return -ENOMEM;
     /* KVM follows a change of the host's protection by dropping what it derived from it. The first
      * call may fail for want of a mapping to split off, and then also has changed what lies before;
      * the second one only undoes it. */
     int r = mprotect(frames->memory + gpa, size, PROT_READ);
+    if (r < 0 && errno != ENOMEM)
+        return -ENOMEM;
     while (mprotect(frames->memory + gpa, size, PROT_READ | PROT_WRITE) < 0)
         sched_yield();
     return r < 0 ? -ENOMEM : 0;
@@ -338,8 +356,10 @@ vmk_frames_map_file(struct vmk_frames *frames, uint64_t gpa, uint64_t size, int 
     for (uint64_t i = gpa / BLOCK_SIZE; i <= (gpa + size - 1) / BLOCK_SIZE; i++)
         frames->blocks[i].mapped = true;
     if (mmap(frames->memory + gpa, size, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset) == MAP_FAILED)
+             MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset) == MAP_FAILED) {
+        frames->host_is_short = true;
         return -ENOMEM;
+    }
     madvise(frames->memory + gpa, size, MADV_DONTDUMP);
     return 0;
 }

@@ -38,6 +38,10 @@ vmk_frames_get_memory(const struct vmk_frames *frames);
 uint64_t
 vmk_frames_get_size(const struct vmk_frames *frames);
 
+/* Whether the last frame that was not to be had was missing at the host, not under the limit. */
+bool
+vmk_frames_is_host_short(const struct vmk_frames *frames);
+
 /* The gpa of a zeroed frame of 4 KiB, or 0 when the limit is reached. gpa 0 is never handed out. */
 uint64_t
 vmk_frames_alloc(struct vmk_frames *frames);
@@ -56,7 +60,7 @@ void
 vmk_frames_release(struct vmk_frames *frames, uint64_t gpa, uint64_t size);
 
 /* Make KVM drop its translations of [gpa, gpa + size) without a change of what is there. 0, or
- * -ENOMEM when the host has no mapping left for it. */
+ * -ENOMEM when the host has no mapping left for it, or limits writable memory (RLIMIT_DATA). */
 int
 vmk_frames_drop_translations(struct vmk_frames *frames, uint64_t gpa, uint64_t size);
 

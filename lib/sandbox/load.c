@@ -203,9 +203,15 @@ vmk_load(struct vmk_process *process, const struct vmk_program *program, vmkit_e
     if (r == -EIO)
         return vmk_error_set(ret_error, EIO, VMKIT_ERROR_IO, "%s: the file cannot be read",
                              program->path);
+    if (r == -EAGAIN)
+        return vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
+                             "%s: the host gives it no random bytes to start with (getrandom(2))",
+                             program->path);
     if (r == -ENOMEM && !process->memory->refused && !process->space->refused)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                             "%s: the host has no memory left for the program", program->path);
+                             "%s: the host has no memory, or no mapping, left for the program "
+                             "(/proc/sys/vm/max_map_count)",
+                             program->path);
     if (r < 0)
         return vmk_error_set(
             ret_error, E2BIG, VMKIT_ERROR_LIMIT,

@@ -2,6 +2,7 @@
 /* What a sandbox's tree of names consists of. */
 #include "sandbox/config.h"
 #include "sandbox/files.h"
+#include "sandbox/hostfs_internal.h"
 #include "sandbox/hostfs.h"
 #include "sandbox/mount.h"
 #include "sandbox/pseudo.h"
@@ -9,6 +10,8 @@
 #include "util/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 typedef int
 mount_new_fn(struct vmk_files *files, const char *path, struct vmk_mount *ret_mount);
@@ -20,6 +23,26 @@ static const struct {
     {"/dev", vmk_devfs_new},
     {"/proc", vmk_procfs_new},
 };
+
+/* On a kernel before 5.6, or under a filter, a guest could not open a single file of a folder. */
+static int
+check_folders(const vmkit_sandbox_config *config, vmkit_error **ret_error)
+{
+    for (size_t i = 0; i < config->folder_count; i++) {
+        const struct vmk_folder_config *folder = &config->folders[i];
+        if (!folder->is_directory)
+            continue;
+        int fd = vmk_hostfs_openat(folder->fd->fd, ".", O_PATH, 0);
+        if (fd == -ENOSYS || fd == -EPERM)
+            return vmk_error_set_known(ret_error, -fd, 0, VMKIT_ERROR_IO,
+                                       "the folder at guest path \"%.80s\" needs openat2(2)",
+                                       folder->guest_path);
+        if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    return 0;
+}
 
 static int
 add_folders(struct vmk_files *files, const vmkit_sandbox_config *config)
@@ -63,7 +86,10 @@ add_own(struct vmk_files *files)
 int
 vmk_mounts_new(struct vmk_files *files, const vmkit_sandbox_config *config, vmkit_error **ret_error)
 {
-    int result = add_folders(files, config);
+    int result = check_folders(config, ret_error);
+    if (result < 0)
+        return result;
+    result = add_folders(files, config);
     if (result == 0)
         result = add_own(files);
     if (result == 0)

@@ -95,6 +95,49 @@ deadline(uint64_t now, uint64_t limit, uint64_t own_limit)
     return end;
 }
 
+/* Have the kick's signal sent to this thread at a time of `clock`; UINT64_MAX takes that back. */
+static int
+arm(clockid_t clock, timer_t *timer, bool *made, uint64_t when_ns)
+{
+    if (!*made && when_ns == UINT64_MAX)
+        return 0;
+    if (!*made) {
+        struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+                                 .sigev_signo = vmk_vcpu_get_kick_signal()};
+        event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+        if (timer_create(clock, &event, timer) < 0)
+            return -errno;
+        *made = true;
+    }
+    struct itimerspec setting = {0};
+    if (when_ns != UINT64_MAX)
+        setting.it_value = timespec_from_ns(when_ns == 0 ? 1 : when_ns);
+    return timer_settime(*timer, TIMER_ABSTIME, &setting, NULL) < 0 ? -errno : 0;
+}
+
+static int
+arm_timers(struct vmk_process *process)
+{
+    int real = arm(CLOCK_MONOTONIC, &process->real_timer, &process->real_timer_made,
+                   nearest(process->wall_deadline_ns, vmk_signals_next_real_ns(process->signals)));
+
+    uint64_t cpu = nearest(process->cpu_deadline_ns, vmk_signals_next_cpu_ns(process->signals));
+    if (cpu != UINT64_MAX) {
+        cpu = cpu > process->cpu_before_ns ? cpu - process->cpu_before_ns : 0;
+        if (__builtin_add_overflow(cpu, process->thread_cpu_base_ns, &cpu))
+            cpu = UINT64_MAX;
+    }
+    int result = arm(CLOCK_THREAD_CPUTIME_ID, &process->cpu_timer, &process->cpu_timer_made, cpu);
+    return real < 0 ? real : result;
+}
+
+void
+vmk_process_arm_timers(struct vmk_process *process)
+{
+    if (process->running)
+        arm_timers(process);
+}
+
 int
 vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *limits)
 {
@@ -107,12 +150,8 @@ vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *lim
         deadline(vmk_process_now_ns(), process->limits.wall_time_ns, own->wall_ns);
     process->cpu_deadline_ns =
         deadline(process->cpu_before_ns, process->limits.cpu_time_ns, own->cpu_ns);
-    vmk_process_arm_timers(process);
     /* A limit that no timer holds would be none for a program that spins. */
-    if ((process->wall_deadline_ns != UINT64_MAX && !process->real_timer_made) ||
-        (process->cpu_deadline_ns != UINT64_MAX && !process->cpu_timer_made))
-        return -EAGAIN;
-    return 0;
+    return arm_timers(process);
 }
 
 void
@@ -127,43 +166,6 @@ vmk_process_finish(struct vmk_process *process)
     process->cpu_before_ns = vmk_process_cpu_ns(process);
     process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
     process->running = false;
-}
-
-/* Have the kick's signal sent to this thread at a time of `clock`; UINT64_MAX takes that back. */
-static void
-arm(clockid_t clock, timer_t *timer, bool *made, uint64_t when_ns)
-{
-    if (!*made && when_ns == UINT64_MAX)
-        return;
-    if (!*made) {
-        struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
-                                 .sigev_signo = vmk_vcpu_get_kick_signal()};
-        event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-        if (timer_create(clock, &event, timer) < 0)
-            return;
-        *made = true;
-    }
-    struct itimerspec setting = {0};
-    if (when_ns != UINT64_MAX)
-        setting.it_value = timespec_from_ns(when_ns == 0 ? 1 : when_ns);
-    timer_settime(*timer, TIMER_ABSTIME, &setting, NULL);
-}
-
-void
-vmk_process_arm_timers(struct vmk_process *process)
-{
-    if (!process->running)
-        return;
-    arm(CLOCK_MONOTONIC, &process->real_timer, &process->real_timer_made,
-        nearest(process->wall_deadline_ns, vmk_signals_next_real_ns(process->signals)));
-
-    uint64_t cpu = nearest(process->cpu_deadline_ns, vmk_signals_next_cpu_ns(process->signals));
-    if (cpu != UINT64_MAX) {
-        cpu = cpu > process->cpu_before_ns ? cpu - process->cpu_before_ns : 0;
-        if (__builtin_add_overflow(cpu, process->thread_cpu_base_ns, &cpu))
-            cpu = UINT64_MAX;
-    }
-    arm(CLOCK_THREAD_CPUTIME_ID, &process->cpu_timer, &process->cpu_timer_made, cpu);
 }
 
 bool

@@ -171,7 +171,8 @@ vmk_process_cpu_ns(const struct vmk_process *process);
 
 /* The run on the calling thread begins and ends: its CPU time counts, and its timers are there.
  * `limits` are those of this run besides the sandbox's, or NULL. -EAGAIN when the host has no timer
- * for a limit; the end is still due then. */
+ * left for a limit or the guest's own, or the errno with which it refuses one; the end is still due
+ * then. */
 int
 vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *limits);
 

@@ -164,6 +164,22 @@ fail(struct loop *loop, int result, vmkit_error **ret_error)
     return vmk_vcpu_fail_run(loop->sandbox->vcpu, result, what, ret_error);
 }
 
+/* The end of the guest, unless it is the host that had no page for it. */
+static int
+finish(struct loop *loop, vmkit_error **ret_error)
+{
+    const struct vmk_process *process = loop->process;
+    if (process->ending.kind != VMKIT_OUTCOME_LIMIT ||
+        process->ending.limit != VMKIT_LIMIT_MEMORY ||
+        !vmk_frames_is_host_short(loop->sandbox->frames))
+        return 0;
+    if (loop->sandbox->memory_error != NULL)
+        return vmk_error_hand_over(vmk_error_ref(loop->sandbox->memory_error), ret_error);
+    return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                         "the host has no memory, or no mapping, left for the sandbox "
+                         "(/proc/sys/vm/max_map_count)");
+}
+
 /* Make the guest's registers those of the vCPU. A program counter that is no address is a fault. */
 static void
 prepare(struct vmk_process *process)
@@ -195,11 +211,11 @@ vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
         vmk_signals_deliver(process, false, NULL);
     for (;;) {
         if (vmk_process_ended(process) || process->pause != VMK_PAUSE_NONE)
-            return 0;
+            return finish(&loop, ret_error);
         if (changed)
             prepare(process);
         if (vmk_process_ended(process))
-            return 0;
+            return finish(&loop, ret_error);
         if (sandbox->space.paging.structure_changed) {
             int r = forget_translations(&loop, ret_error);
             if (r < 0)

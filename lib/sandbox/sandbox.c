@@ -136,10 +136,13 @@ make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
     struct vmk_process *process = &sandbox->process;
     process->signals = vmk_signals_new();
     process->wake_fd = vmk_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (process->signals == NULL || process->wake_fd < 0)
-        return vmk_error_set_known(ret_error, process->signals == NULL ? ENOMEM : errno,
+    if (process->wake_fd < 0)
+        return vmk_error_set_known(ret_error, errno,
                                    VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
-                                   VMKIT_ERROR_IO, "making a sandbox");
+                                   VMKIT_ERROR_IO, "eventfd(2) for a sandbox");
+    if (process->signals == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for a sandbox");
 
     int r = vmk_files_new(config, process, &sandbox->account, &process->files, ret_error);
     if (r < 0)
@@ -235,7 +238,7 @@ vmk_sandbox_begin(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state,
     return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
                          state == VMK_SANDBOX_ENDED
                              ? "the sandbox's program has ended; make a new sandbox to run it again"
-                             : "KVM failed under the sandbox before; make a new one");
+                             : "the host failed under the sandbox before; make a new one");
 }
 
 void
@@ -251,11 +254,15 @@ enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits, enum vmk_san
       vmkit_error **ret_error)
 {
     struct vmk_process *process = &sandbox->process;
-    if (vmk_process_begin(process, limits) < 0)
+    int r = vmk_process_begin(process, limits);
+    if (r == -EAGAIN)
         return vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
                              "the host has no timer left that would hold the limits of time "
                              "(RLIMIT_SIGPENDING)");
-    int r = vmk_sandbox_run_guest(sandbox, ret_error);
+    if (r < 0)
+        return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
+                                   "setting a timer that would hold the limits of time");
+    r = vmk_sandbox_run_guest(sandbox, ret_error);
     if (r == -EAGAIN)
         return r;
     if (r < 0)

@@ -101,7 +101,7 @@ write_all(struct vmk_process *process, const struct vmk_program *program, uint64
     vmk_usermode_get_auxv(process->usermode, &auxv);
     uint8_t seed[RANDOM_SIZE];
     if (getrandom(seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
-        return -EIO;
+        return -EAGAIN;
 
     const struct vmk_blob *environment = program->environment, *arguments = program->arguments;
     push(stack, (const uint64_t[]){0}, sizeof(uint64_t));

@@ -57,6 +57,34 @@ vmk_vcpu_delete_timer(struct vmkit_vcpu *vcpu)
     vcpu->timer_thread = 0;
 }
 
+/* Without the signal there is no way to stop the guest. */
+static int
+fail_signal(const struct vmkit_vcpu *vcpu, int err, const char *call, vmkit_error **ret_error)
+{
+    uint32_t id = vmk_kvm_vcpu_get_id(vcpu->kvm);
+    if (err == EAGAIN)
+        return vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
+                             "the host has no place left for the signal that stops vCPU %u "
+                             "(RLIMIT_SIGPENDING)",
+                             id);
+    return vmk_error_set_known(ret_error, err, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
+                               "the signal that stops vCPU %u needs %s", id, call);
+}
+
+/* Take the kick's signal off the thread. 1 when a timer was among those that sent it, 0 when none
+ * was, or a negative errno when the process may not. */
+static int
+drain(void)
+{
+    static const struct timespec now;
+    sigset_t kick = kick_set();
+    siginfo_t info;
+    int timer = 0;
+    while (sigtimedwait(&kick, &info, &now) > 0)
+        timer |= info.si_code == SI_TIMER;
+    return errno == EAGAIN ? timer : -errno;
+}
+
 /* Have a timer that kicks this thread, should the signal itself find no place; it is kept for the
  * next run. */
 static int
@@ -70,11 +98,13 @@ make_timer(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
                              .sigev_signo = vmk_vcpu_get_kick_signal()};
     event._sigev_un._tid = here;
     if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->timer) < 0)
-        return vmk_error_set_known(ret_error, errno, VMK_ERRNO(EAGAIN) | VMK_ERRNO(ENOMEM),
-                                   VMKIT_ERROR_LIMIT,
-                                   "the host has no place for the signal that stops vCPU %u "
-                                   "(RLIMIT_SIGPENDING)",
-                                   vmk_kvm_vcpu_get_id(vcpu->kvm));
+        return fail_signal(vcpu, errno, "timer_create(2)", ret_error);
+    /* What cannot be taken off again would end the process. */
+    int result = drain();
+    if (result < 0) {
+        timer_delete(vcpu->timer);
+        return fail_signal(vcpu, -result, "rt_sigtimedwait(2)", ret_error);
+    }
     vcpu->timer_thread = here;
     vcpu->timer_process = getpid();
     return 0;
@@ -110,7 +140,9 @@ vmk_vcpu_begin(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
     sigset_t kick = kick_set();
     sigset_t old;
     /* Blocked before the vCPU is claimed, so that no kick finds the thread without protection. */
-    pthread_sigmask(SIG_BLOCK, &kick, &old);
+    int err = pthread_sigmask(SIG_BLOCK, &kick, &old);
+    if (err != 0)
+        return fail_signal(vcpu, err, "rt_sigprocmask(2)", ret_error);
     bool was_blocked = sigismember(&old, vmk_vcpu_get_kick_signal()) == 1;
     result = claim(vcpu, ret_error);
     if (result < 0) {
@@ -128,19 +160,6 @@ vmk_vcpu_begin(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
     return result;
 }
 
-/* Take the kick's signal off the thread. Whether a timer was among those that sent it. */
-static bool
-drain(struct vmkit_vcpu *vcpu)
-{
-    static const struct timespec now;
-    sigset_t kick = kick_set();
-    siginfo_t info;
-    bool timer = false;
-    while (sigtimedwait(&kick, &info, &now) > 0)
-        timer = timer || info.si_code == SI_TIMER;
-    return timer;
-}
-
 void
 vmk_vcpu_end(struct vmkit_vcpu *vcpu)
 {
@@ -151,34 +170,34 @@ vmk_vcpu_end(struct vmkit_vcpu *vcpu)
         timer_settime(vcpu->timer, 0, &never, NULL);
     vcpu->timer_set = false;
     pthread_mutex_unlock(&vcpu->lock);
-    /* From here on no kick aims at this thread; what has arrived is taken off. */
-    drain(vcpu);
-    if (!vcpu->kick_was_blocked) {
+    /* From here on no kick aims at this thread; what has arrived is taken off. What could not be
+     * must stay blocked. */
+    if (drain() >= 0 && !vcpu->kick_was_blocked) {
         sigset_t kick = kick_set();
         pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
     }
 }
 
 /* KVM_RUN was interrupted: find out whether by something that the caller wants to know. */
-static bool
+static int
 interrupted(struct vmkit_vcpu *vcpu)
 {
     vmk_kvm_vcpu_set_immediate_exit(vcpu->kvm, false);
     pthread_mutex_lock(&vcpu->lock);
-    bool timer = drain(vcpu);
+    int timer = drain();
     vcpu->signal_sent = false;
     pthread_mutex_unlock(&vcpu->lock);
     vcpu->kicked = atomic_exchange(&vcpu->kick_pending, false);
-    return vcpu->kicked || timer;
+    if (timer < 0)
+        return timer;
+    return vcpu->kicked || timer > 0 ? -EINTR : -ERESTART;
 }
 
 int
 vmk_vcpu_enter_once(struct vmkit_vcpu *vcpu)
 {
     int result = vmk_kvm_vcpu_run(vcpu->kvm);
-    if (result != -EINTR)
-        return result;
-    return interrupted(vcpu) ? -EINTR : -ERESTART;
+    return result == -EINTR ? interrupted(vcpu) : result;
 }
 
 int

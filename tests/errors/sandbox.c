@@ -159,13 +159,13 @@ END_TEST
 START_TEST(an_eventfd_that_cannot_be_made_is_said)
 {
     ASSERT_FAILS(WITH_FAULT(FAULT_EVENTFD, EMFILE, make(&error)), EMFILE, VMKIT_ERROR_LIMIT,
-                 "making a sandbox: Too many open files");
+                 "eventfd(2) for a sandbox: Too many open files");
     ASSERT_FAILS(WITH_FAULT(FAULT_EVENTFD, ENFILE, make(&error)), ENFILE, VMKIT_ERROR_LIMIT,
-                 "making a sandbox: Too many open files in system");
+                 "eventfd(2) for a sandbox: Too many open files in system");
     ASSERT_FAILS(WITH_FAULT(FAULT_EVENTFD, ENOMEM, make(&error)), ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                 "making a sandbox");
+                 "eventfd(2) for a sandbox");
     ASSERT_FAILS(WITH_FAULT(FAULT_EVENTFD, ENODEV, make(&error)), EIO, VMKIT_ERROR_IO,
-                 "making a sandbox: No such device");
+                 "eventfd(2) for a sandbox: No such device");
 }
 END_TEST
 

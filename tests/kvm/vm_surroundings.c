@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Raw VMs in processes that were started oddly, or have less than usual. */
+#include "forbid.h"
 #include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NOBODY 65534
@@ -96,6 +100,65 @@ START_TEST(no_descriptor_of_a_vm_takes_the_place_of_a_closed_stream)
 }
 END_TEST
 
+/* What a run needs, and says when a filter forbids it. */
+static const struct {
+    long number;
+    const char *name;
+} needed_to_run[] = {
+    {SYS_timer_create, "timer_create(2)"},
+    {SYS_rt_sigtimedwait, "rt_sigtimedwait(2)"},
+    {SYS_rt_sigprocmask, "rt_sigprocmask(2)"},
+};
+
+static const int refusals[] = {EPERM, ENOSYS};
+
+static _Noreturn void
+run_without(long number, const char *name, int err)
+{
+    struct guest guest;
+    guest_new_real(&guest, halt, sizeof halt);
+    forbid_call(number, err);
+    vmkit_vcpu_kick(guest.vcpu);
+    ASSERT_FAILS(vmkit_vcpu_run(guest.vcpu, &guest.exit, &error), EIO, VMKIT_ERROR_IO, name);
+    ASSERT_FAILS(vmkit_vcpu_run(guest.vcpu, &guest.exit, &error), EIO, VMKIT_ERROR_IO,
+                 strerror(err));
+    guest_free(&guest);
+    _exit(0);
+}
+
+/* Without one of them a kick would end the process. What looks for leaks at a test's end needs them
+ * too, and so a child goes without. */
+START_TEST(a_run_without_a_call_that_stops_it_is_an_error)
+{
+    int status = -1;
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        run_without(needed_to_run[_i / 2].number, needed_to_run[_i / 2].name, refusals[_i % 2]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(memory_of_the_caller_without_a_call_that_copies_it_is_an_error)
+{
+    struct guest guest;
+    vmkit_memory *memory = NULL;
+    uint8_t *own = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(own, MAP_FAILED);
+    guest_new_real(&guest, halt, sizeof halt);
+    ASSERT_OK(vmkit_memory_new_user(own, 4096, NULL, NULL, &memory, &error));
+    ASSERT_OK(vmkit_vm_add_memory(guest.vm, GUEST_MEMORY, memory, 0, 4096, 0, &error));
+    forbid_call(SYS_process_vm_writev, refusals[_i]);
+    ASSERT_FAILS(vmkit_vm_write(guest.vm, GUEST_MEMORY, halt, sizeof halt, &error), EIO,
+                 VMKIT_ERROR_IO, "process_vm_writev(2)");
+    guest_run(&guest, VMKIT_EXIT_HALT);
+    vmkit_memory_unref(memory);
+    guest_free(&guest);
+    munmap(own, 4096);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -103,6 +166,10 @@ make_suite(void)
     TCase *tcase = tcase_create("vm_surroundings");
     tcase_set_timeout(tcase, 20);
     tcase_add_test(tcase, a_host_without_a_further_task_is_an_error_and_the_run_can_be_made_again);
+    tcase_add_loop_test(tcase, a_run_without_a_call_that_stops_it_is_an_error, 0,
+                        2 * sizeof needed_to_run / sizeof needed_to_run[0]);
+    tcase_add_loop_test(tcase, memory_of_the_caller_without_a_call_that_copies_it_is_an_error, 0,
+                        2);
     tcase_add_test(tcase, no_descriptor_of_a_vm_takes_the_place_of_a_closed_stream);
     suite_add_tcase(suite, tcase);
     return suite;

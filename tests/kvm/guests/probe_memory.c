@@ -475,7 +475,24 @@ exhaust(int argc, char **argv)
     return 0;
 }
 
+/* Rights that change under pages that are there. */
+static int
+reprotect(int argc, char **argv)
+{
+    uint8_t *at = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED);
+    memset(at, 7, 16 * PAGE);
+    CHECK(mprotect(at + PAGE, 2 * PAGE, PROT_READ) == 0);
+    CHECK(at[PAGE] == 7);
+    CHECK(mprotect(at, 16 * PAGE, PROT_READ | PROT_WRITE) == 0);
+    at[PAGE]++;
+    CHECK(at[PAGE] == 8 && at[PAGE + 1] == 7);
+    CHECK(munmap(at + 4 * PAGE, PAGE) == 0);
+    CHECK(at[5 * PAGE] == 7);
+    return 0;
+}
+
 const struct probe probe_memory[] = {
-    {"torture", torture}, {"heap", heap},       {"large", large},
-    {"errors", errors},   {"exhaust", exhaust}, {NULL, NULL},
+    {"torture", torture}, {"heap", heap},           {"large", large}, {"errors", errors},
+    {"exhaust", exhaust}, {"reprotect", reprotect}, {NULL, NULL},
 };
