@@ -11,6 +11,7 @@
 #include <vmkit/host.h>
 #include <vmkit/memory.h>
 #include <vmkit/sandbox.h>
+#include <vmkit/snapshot.h>
 #include <vmkit/vcpu.h>
 #include <vmkit/version.h>
 #include <vmkit/vm.h>

@@ -129,6 +129,41 @@ vmk_usermode_get_xstate(struct vmk_usermode *usermode, void *buffer, size_t size
 int
 vmk_usermode_set_xstate(struct vmk_usermode *usermode, const void *buffer, size_t size);
 
+/* What the vCPU of a process that stands still holds, and where the supervisor's pages are: enough
+ * to go on from there, on this vCPU or on another one over a copy of the memory. It never changes.
+ */
+struct vmk_usermode_state;
+
+/* The memory is to be copied after this. -ENOMEM, or what KVM says. */
+int
+vmk_usermode_save(struct vmk_usermode *usermode, struct vmk_usermode_state **ret_state,
+                  vmkit_error **ret_error);
+
+/* Accepts NULL. */
+void
+vmk_usermode_state_free(struct vmk_usermode_state *state);
+
+/* As vmk_usermode_new(), over a copy of the memory of which `state` was saved: the supervisor's
+ * pages are there. The vCPU stands where the state says. */
+int
+vmk_usermode_new_copy(struct vmk_kvm_vcpu *vcpu, struct vmk_paging *paging,
+                      const struct vmk_usermode_state *state, struct vmk_usermode **ret_usermode,
+                      vmkit_error **ret_error);
+
+/* Whether the guest left at a point of its own, with nothing on its way in the vCPU. If not, the
+ * last exit has to be completed (vmk_vcpu_complete) before the state is restored, and cut short
+ * before that: an instruction that repeats itself is not to go on. */
+bool
+vmk_usermode_is_settled(const struct vmk_usermode *usermode);
+
+void
+vmk_usermode_cut_short(struct vmk_usermode *usermode);
+
+/* Bring the vCPU, whatever became of it, back to the state. On failure another call may succeed. */
+int
+vmk_usermode_restore(struct vmk_usermode *usermode, const struct vmk_usermode_state *state,
+                     vmkit_error **ret_error);
+
 void
 vmk_usermode_get_auxv(const struct vmk_usermode *usermode, struct vmk_usermode_auxv *auxv);
 

@@ -126,4 +126,14 @@ vmk_kvm_vcpu_get_sync_regs(struct vmk_kvm_vcpu *vcpu);
 void
 vmk_kvm_vcpu_mark_regs_dirty(struct vmk_kvm_vcpu *vcpu);
 
+/* Have the next run begin with these special registers: through the shared pages, or, where the
+ * host does not share them, at once. */
+int
+vmk_kvm_vcpu_set_sregs_at_entry(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_sregs *sregs,
+                                vmkit_error **ret_error);
+
+/* Set at once what waits for the next run, so that it can be read. */
+int
+vmk_kvm_vcpu_flush_sregs(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error);
+
 #endif

@@ -5,6 +5,7 @@
  */
 #include "sandbox/config.h"
 
+#include "sandbox/process.h"
 #include "util/checked.h"
 #include "util/descriptor.h"
 #include "util/error.h"
@@ -56,6 +57,71 @@ vmk_config_new(vmkit_sandbox_config **ret_config, vmkit_error **ret_error)
     return 0;
 }
 
+/* A part that is missing is one for which there was no memory: `to` is then freed by the caller. */
+static bool
+copy_program(vmkit_sandbox_config *to, const struct vmk_program_config *from)
+{
+    if (from->path != NULL && (to->program.path = strdup(from->path)) == NULL)
+        return false;
+    to->program.fd = from->fd == NULL ? NULL : vmk_host_fd_ref(from->fd);
+    to->program.image = from->image == NULL ? NULL : vmk_blob_ref(from->image);
+    return true;
+}
+
+static bool
+copy_folders(vmkit_sandbox_config *to, const vmkit_sandbox_config *from)
+{
+    to->folders = calloc(from->folder_count + 1, sizeof *to->folders);
+    if (to->folders == NULL)
+        return false;
+    for (size_t i = 0; i < from->folder_count; i++) {
+        struct vmk_folder_config *folder = &to->folders[i];
+        *folder = from->folders[i];
+        folder->guest_path = strdup(from->folders[i].guest_path);
+        if (folder->guest_path == NULL)
+            return false;
+        folder->fd = vmk_host_fd_ref(folder->fd);
+        to->folder_count++;
+    }
+    return true;
+}
+
+static void
+copy_streams(vmkit_sandbox_config *to, const vmkit_sandbox_config *from)
+{
+    for (size_t i = 0; i < 3; i++) {
+        struct vmk_stream_config *stream = &to->streams[i];
+        *stream = from->streams[i];
+        stream->fd = stream->fd == NULL ? NULL : vmk_host_fd_ref(stream->fd);
+        stream->input = stream->input == NULL ? NULL : vmk_blob_ref(stream->input);
+    }
+}
+
+int
+vmk_config_copy_resources(const vmkit_sandbox_config *config,
+                          const struct vmk_program_config *program,
+                          vmkit_sandbox_config **ret_config, vmkit_error **ret_error)
+{
+    vmkit_sandbox_config *copy = NULL;
+    int r = vmk_config_new(&copy, ret_error);
+    if (r < 0)
+        return r;
+    bool given = program->path != NULL || program->fd != NULL || program->image != NULL;
+    bool done = true;
+    if (given || config != NULL)
+        done = copy_program(copy, given ? program : &config->program);
+    if (config != NULL)
+        copy_streams(copy, config);
+    if (config != NULL && done)
+        done = copy_folders(copy, config);
+    if (!done) {
+        vmk_config_unref(copy);
+        return no_memory(ret_error);
+    }
+    *ret_config = copy;
+    return 0;
+}
+
 vmkit_sandbox_config *
 vmk_config_ref(vmkit_sandbox_config *config)
 {
@@ -98,6 +164,18 @@ vmk_config_unref(vmkit_sandbox_config *config)
         vmk_blob_unref(config->streams[i].input);
     }
     free(config);
+}
+
+void
+vmk_config_get_limits(const vmkit_sandbox_config *config, struct vmk_limits *ret_limits)
+{
+    *ret_limits = (struct vmk_limits){
+        .memory_bytes = config->memory_limit,
+        .cpu_time_ns = config->cpu_time_limit_ns,
+        .wall_time_ns = config->wall_time_limit_ns,
+        .open_files = config->open_files_limit,
+        .output_bytes = config->output_limit,
+    };
 }
 
 const char *

@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 
+struct vmk_limits;
+
 /* MAX_ARG_STRINGS of a kind: what all arguments, and all of the environment, may take. */
 #define VMK_CONFIG_STRINGS_MAX ((size_t)1 << 20)
 #define VMK_CONFIG_BYTES_MAX ((uint64_t)1 << 30)
@@ -89,11 +91,21 @@ struct vmkit_sandbox_config {
 int
 vmk_config_new(vmkit_sandbox_config **ret_config, vmkit_error **ret_error);
 
+/* One of its own with the folders and the streams of `config`, or the default ones for NULL, that
+ * nobody else changes. It has `program` in place of the configuration's, unless that is empty. */
+int
+vmk_config_copy_resources(const vmkit_sandbox_config *config,
+                          const struct vmk_program_config *program,
+                          vmkit_sandbox_config **ret_config, vmkit_error **ret_error);
+
 vmkit_sandbox_config *
 vmk_config_ref(vmkit_sandbox_config *config);
 
 void
 vmk_config_unref(vmkit_sandbox_config *config);
+
+void
+vmk_config_get_limits(const vmkit_sandbox_config *config, struct vmk_limits *ret_limits);
 
 /* The program's name: its path, or "program". */
 const char *

@@ -81,7 +81,7 @@ batch_flush(struct batch *batch)
 
     for (uint64_t at = 0; at < batch->size; at += VMK_PAGE_SIZE) {
         struct vmk_leaf leaf = vmk_paging_find(&batch->space->paging, batch->va + at);
-        vmk_paging_set(&leaf, batch->gpa + at, batch->vma->rights);
+        vmk_paging_set(&batch->space->paging, &leaf, batch->gpa + at, batch->vma->rights);
     }
     batch->size = 0;
     return 0;
@@ -133,7 +133,7 @@ populate_large(struct vmk_space *space, const struct vmk_vma *vma, uint64_t va)
     uint64_t gpa = vmk_frames_alloc_large(space->frames);
     if (gpa == 0)
         return false;
-    vmk_paging_set(&leaf, gpa, vma->rights);
+    vmk_paging_set(&space->paging, &leaf, gpa, vma->rights);
     return true;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sandbox/frames.h"
+#include "sandbox/frames_private.h"
 
-#include "arch/paging.h"
 #include "util/checked.h"
 #include "util/error.h"
 
@@ -12,56 +11,32 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#define BLOCK_SIZE VMK_LARGE_PAGE_SIZE
-#define BLOCK_FRAMES (BLOCK_SIZE / VMK_PAGE_SIZE)
-#define FIRST_SLOT_SIZE (2 * (uint64_t)BLOCK_SIZE)
-
-/* What a PC keeps below 4 GiB for its interrupt controllers, and KVM for itself: no memory there.
- */
-#define HOLE_START UINT64_C(0xfe000000)
-#define HOLE_END UINT64_C(0x100000000)
-
-enum block_use {
-    BLOCK_FREE,  /* No frame of it is handed out. */
-    BLOCK_SMALL, /* Some of its frames are. */
-    BLOCK_HOLE,  /* There is none. */
-    BLOCK_LARGE, /* It is handed out as one page, or was and is being given back in parts. */
-};
-
-struct block {
-    uint64_t taken[BLOCK_FRAMES / 64];
-    uint16_t count;
-    uint8_t use;
-    bool huge;   /* The host was asked for a huge page. */
-    bool mapped; /* Some of its frames show a file's bytes. */
-};
-
-struct vmk_frames {
-    uint8_t *memory;
-    uint64_t size;
-    struct vmk_memory_account *account;
-    vmk_frames_grow_fn *grow;
-    void *user_data;
-
-    struct block *blocks; /* Those up to the highest that was ever used. */
-    uint64_t block_count;
-    uint64_t block_capacity;
-    uint64_t small_hint; /* No block below has a frame to give. */
-    uint64_t free_hint;  /* No block below is free as a whole. */
-    uint64_t known_size; /* What KVM knows of. */
-    uint64_t used;       /* What the account was charged. */
-    bool host_is_short;  /* Why the last frame was refused. */
-};
+/* Reserve address space on a boundary of a huge page. */
+static uint8_t *
+reserve(uint64_t size)
+{
+    uint8_t *memory = mmap(NULL, size + BLOCK_SIZE, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    uint64_t lead = -(uintptr_t)memory & (BLOCK_SIZE - 1);
+    if (lead != 0)
+        munmap(memory, lead);
+    if (lead != BLOCK_SIZE)
+        munmap(memory + lead + size, BLOCK_SIZE - lead);
+    return memory + lead;
+}
 
 int
-vmk_frames_new(uint64_t limit, struct vmk_memory_account *account, vmk_frames_grow_fn *grow,
-               void *user_data, struct vmk_frames **ret_frames, vmkit_error **ret_error)
+vmk_frames_new_above(uint64_t start, uint64_t limit, struct vmk_memory_account *account,
+                     vmk_frames_grow_fn *grow, void *user_data, struct vmk_frames **ret_frames,
+                     vmkit_error **ret_error)
 {
     /* Twice the limit, so that blocks which are only partly in use never make a frame unavailable
      * that the limit would allow. */
     uint64_t size;
     if (!vmk_mul_u64(limit, 2, &size) || !vmk_add_u64(size, HOLE_END - HOLE_START, &size) ||
-        !vmk_round_up_u64(size, FIRST_SLOT_SIZE, &size))
+        !vmk_add_u64(size, start, &size) || !vmk_round_up_u64(size, FIRST_SLOT_SIZE, &size))
         return vmk_error_set(ret_error, ERANGE, VMKIT_ERROR_INVALID_ARGUMENT,
                              "memory limit of %llu bytes is too large", (unsigned long long)limit);
 
@@ -69,24 +44,14 @@ vmk_frames_new(uint64_t limit, struct vmk_memory_account *account, vmk_frames_gr
     if (frames == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for the tables of a guest's memory");
-
-    /* A surplus, so that the arena can start on a boundary of a huge page. */
-    uint8_t *memory = mmap(NULL, size + BLOCK_SIZE, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) {
+    frames->memory = reserve(size);
+    if (frames->memory == NULL) {
         int err = errno;
         free(frames);
         return vmk_error_set_known(ret_error, err, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                    "reserving %llu bytes of address space for guest memory",
                                    (unsigned long long)size);
     }
-    uint64_t lead = -(uintptr_t)memory & (BLOCK_SIZE - 1);
-    if (lead != 0)
-        munmap(memory, lead);
-    if (lead != BLOCK_SIZE)
-        munmap(memory + lead + size, BLOCK_SIZE - lead);
-
-    frames->memory = memory + lead;
     frames->size = size;
     frames->account = account;
     frames->grow = grow;
@@ -100,6 +65,13 @@ vmk_frames_new(uint64_t limit, struct vmk_memory_account *account, vmk_frames_gr
     return 0;
 }
 
+int
+vmk_frames_new(uint64_t limit, struct vmk_memory_account *account, vmk_frames_grow_fn *grow,
+               void *user_data, struct vmk_frames **ret_frames, vmkit_error **ret_error)
+{
+    return vmk_frames_new_above(0, limit, account, grow, user_data, ret_frames, ret_error);
+}
+
 void
 vmk_frames_free(struct vmk_frames *frames)
 {
@@ -108,6 +80,7 @@ vmk_frames_free(struct vmk_frames *frames)
     vmk_memory_account_uncharge(frames->account, frames->used);
     munmap(frames->memory, frames->size);
     free(frames->blocks);
+    vmk_frames_forget_copy(frames);
     free(frames);
 }
 
@@ -129,8 +102,8 @@ vmk_frames_is_host_short(const struct vmk_frames *frames)
     return frames->host_is_short;
 }
 
-static bool
-charge(struct vmk_frames *frames, uint64_t size)
+bool
+vmk_frames_charge(struct vmk_frames *frames, uint64_t size)
 {
     frames->host_is_short = false;
     if (!vmk_memory_account_try_charge(frames->account, size))
@@ -139,8 +112,8 @@ charge(struct vmk_frames *frames, uint64_t size)
     return true;
 }
 
-static void
-uncharge(struct vmk_frames *frames, uint64_t size)
+void
+vmk_frames_uncharge(struct vmk_frames *frames, uint64_t size)
 {
     vmk_memory_account_uncharge(frames->account, size);
     frames->used -= size;
@@ -151,7 +124,8 @@ static bool
 make_known(struct vmk_frames *frames, uint64_t end)
 {
     while (end > frames->known_size) {
-        uint64_t start = frames->known_size, size = start == 0 ? FIRST_SLOT_SIZE : start;
+        uint64_t start = frames->known_size, grown = start - frames->first_block * BLOCK_SIZE;
+        uint64_t size = grown == 0 ? FIRST_SLOT_SIZE : grown;
         if (start == HOLE_START) {
             frames->known_size = HOLE_END;
             continue;
@@ -230,12 +204,12 @@ set_huge(struct vmk_frames *frames, struct block *block, bool huge)
 uint64_t
 vmk_frames_alloc(struct vmk_frames *frames)
 {
-    if (!charge(frames, VMK_PAGE_SIZE))
+    if (!vmk_frames_charge(frames, VMK_PAGE_SIZE))
         return 0;
 
     struct block *block = find_block(frames, &frames->small_hint, true);
     if (block == NULL) {
-        uncharge(frames, VMK_PAGE_SIZE);
+        vmk_frames_uncharge(frames, VMK_PAGE_SIZE);
         return 0;
     }
     set_huge(frames, block, false);
@@ -262,12 +236,12 @@ vmk_frames_alloc_large(struct vmk_frames *frames)
     /* The first block holds gpa 0. */
     if (frames->free_hint == 0)
         frames->free_hint = 1;
-    if (frames->block_count == 0 || !charge(frames, BLOCK_SIZE))
+    if (frames->block_count == 0 || !vmk_frames_charge(frames, BLOCK_SIZE))
         return 0;
 
     struct block *block = find_block(frames, &frames->free_hint, false);
     if (block == NULL) {
-        uncharge(frames, BLOCK_SIZE);
+        vmk_frames_uncharge(frames, BLOCK_SIZE);
         return 0;
     }
     set_huge(frames, block, true);
@@ -284,9 +258,10 @@ vmk_frames_has_plenty(const struct vmk_frames *frames, uint64_t size)
     return used < limit && limit - used >= size + limit / 4;
 }
 
-/* Make the host's memory under frames zeros again, without pages. */
-static void
-discard(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
+/* Make the host's memory under frames zeros again, without pages; or, where it is a copy, what was
+ * copied. */
+void
+vmk_frames_discard(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
 {
     bool mapped = false;
     for (uint64_t i = gpa / BLOCK_SIZE; i <= (gpa + size - 1) / BLOCK_SIZE; i++)
@@ -310,17 +285,20 @@ vmk_frames_release(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
     /* Never handed out: nothing but a damaged page table leads here. */
     if (!vmk_range_inside(gpa, size, 0, frames->block_count * BLOCK_SIZE))
         return;
-    discard(frames, gpa, size);
-    uncharge(frames, size);
+    vmk_frames_discard(frames, gpa, size);
+    vmk_frames_uncharge(frames, size);
 
     for (uint64_t at = gpa; at < gpa + size; at += VMK_PAGE_SIZE) {
         uint64_t index = at / BLOCK_SIZE;
         uint64_t frame = at % BLOCK_SIZE / VMK_PAGE_SIZE;
         struct block *block = &frames->blocks[index];
+        block->changed = true;
         block->taken[frame / 64] &= ~(UINT64_C(1) << (frame % 64));
         block->count--;
         if (block->use == BLOCK_LARGE)
             block->use = BLOCK_SMALL;
+        if (index < frames->first_block)
+            continue;
         if (block->count == 0) {
             block->use = BLOCK_FREE;
             block->mapped = false;

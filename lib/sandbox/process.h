@@ -103,6 +103,14 @@ struct vmk_process {
 
     uint64_t output_bytes;
 
+    /* Where the 16 random bytes of the program's start are (AT_RANDOM), 0 for nowhere; and a number
+     * that no other fork of the same snapshot has, nor this one before it was reset. */
+    uint64_t random_va;
+    uint64_t generation;
+
+    /* More than its memory and its registers may have changed since it was forked or reset. */
+    bool touched;
+
     /* Of the run: what is not zero only between vmk_process_begin() and vmk_process_end(). */
     uint64_t thread_cpu_base_ns; /* The thread's CPU time when it began. */
     uint64_t cpu_before_ns;      /* CPU time of runs before. */

@@ -214,3 +214,14 @@ program_load(struct vmk_state_reader *reader, const struct vmk_state_file *commo
 
 const struct vmk_state_kind vmk_state_program = {
     .number = VMK_STATE_PROGRAM, .outside = true, .save = program_save, .load = program_load};
+
+void
+vmk_program_describe(struct vmk_file *file, struct vmk_program_config *ret_config)
+{
+    *ret_config = (struct vmk_program_config){0};
+    if (file == NULL || file->ops != &program_ops)
+        return;
+    struct program *program = (struct program *)file;
+    ret_config->fd = program->host == NULL ? NULL : vmk_host_fd_ref(program->host);
+    ret_config->image = program->image == NULL ? NULL : vmk_blob_ref(program->image);
+}

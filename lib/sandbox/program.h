@@ -13,4 +13,9 @@ int
 vmk_program_open(struct vmk_files *files, const struct vmk_program_config *config,
                  struct vmk_file **ret_file, vmkit_error **ret_error);
 
+/* What the program was opened from: references for the caller. All empty when `file` is not the
+ * program of a configuration. */
+void
+vmk_program_describe(struct vmk_file *file, struct vmk_program_config *ret_config);
+
 #endif

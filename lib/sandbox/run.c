@@ -9,6 +9,7 @@
 #include "arch/usermode.h"
 #include "sandbox/guest_call.h"
 #include "sandbox/signals.h"
+#include "sandbox/snapshot.h"
 #include "sandbox/syscall.h"
 #include "util/error.h"
 #include "vm/vcpu.h"
@@ -48,6 +49,7 @@ serve_syscall(struct loop *loop)
     process->syscalls++;
     process->syscall_counts[number < VMK_SYSCALL_LIMIT ? number : VMK_SYSCALL_LIMIT - 1]++;
     int64_t result = -ENOSYS;
+    process->touched |= call != NULL;
     if (call != NULL && call->serve != NULL)
         result = call->serve(process, args);
     else if (call != NULL || !vmk_guest_call(process, number, args, &result))
@@ -141,12 +143,17 @@ serve_interrupt(struct loop *loop)
 }
 
 /* A change of structure in the page tables: KVM forgets all that it derived from them when a memory
- * slot goes. The first one is the smallest. */
+ * slot goes. The first one is the smallest, but for that of a fork, which takes its log along. */
 static int
 forget_translations(struct loop *loop, vmkit_error **ret_error)
 {
-    loop->sandbox->space.paging.structure_changed = false;
-    return vmk_vm_refresh_memory(loop->sandbox->vm, 0, ret_error);
+    vmkit_sandbox *sandbox = loop->sandbox;
+    int r = vmk_sandbox_keep_log(sandbox, ret_error);
+    if (r == 0)
+        r = vmk_vm_refresh_memory(sandbox->vm, 0, ret_error);
+    if (r == 0)
+        sandbox->space.paging.structure_changed = false;
+    return r;
 }
 
 static int

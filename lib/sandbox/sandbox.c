@@ -8,6 +8,7 @@
 #include "sandbox/load.h"
 #include "sandbox/maps.h"
 #include "sandbox/signals.h"
+#include "sandbox/snapshot.h"
 #include "sandbox/symbol.h"
 #include "sandbox/uaccess.h"
 #include "util/descriptor.h"
@@ -25,50 +26,98 @@
  * programs that find themselves to be init behave differently. */
 #define GUEST_PID 2
 
+/* The vCPU is what a kill on another thread may be using. */
 static void
-sandbox_free(vmkit_sandbox *sandbox)
+set_vcpu(vmkit_sandbox *sandbox, struct vmkit_vcpu *vcpu)
+{
+    pthread_mutex_lock(&sandbox->vcpu_lock);
+    struct vmkit_vcpu *old = sandbox->vcpu;
+    sandbox->vcpu = vcpu;
+    pthread_mutex_unlock(&sandbox->vcpu_lock);
+    sandbox->process.vcpu = vcpu;
+    vmk_vcpu_unref(old);
+}
+
+void
+vmk_sandbox_drop_machine(vmkit_sandbox *sandbox)
 {
     struct vmk_process *process = &sandbox->process;
-    /* The files first: what they hold in memory is charged to the account. */
     vmk_space_clear(&sandbox->space);
+    vmk_usermode_free(process->usermode);
+    /* The VM before the memory that it maps. */
+    set_vcpu(sandbox, NULL);
+    vmk_vm_unref(sandbox->vm);
+    vmk_frames_free(sandbox->frames);
+    vmk_error_unref(sandbox->memory_error);
+    process->usermode = NULL;
+    process->regs = NULL;
+    sandbox->vm = NULL;
+    sandbox->frames = NULL;
+    sandbox->memory_error = NULL;
+    sandbox->space = (struct vmk_space){0};
+}
+
+void
+vmk_sandbox_free(vmkit_sandbox *sandbox)
+{
+    struct vmk_process *process = &sandbox->process;
+    /* What is mapped of files, then the files, then what their memory is charged to. */
+    vmk_sandbox_drop_machine(sandbox);
     vmk_symbol_clear(process);
     vmk_files_free(process->files);
     vmk_signals_free(process->signals);
-    vmk_usermode_free(process->usermode);
-    /* The VM before the memory that it maps. */
-    vmk_vcpu_unref(sandbox->vcpu);
-    vmk_vm_unref(sandbox->vm);
-    vmk_frames_free(sandbox->frames);
+    vmk_snapshot_unref(sandbox->fork.snapshot);
+    vmk_kvm_system_unref(sandbox->fork.system);
     if (process->wake_fd >= 0)
         close(process->wake_fd);
-    vmk_error_unref(sandbox->memory_error);
     pthread_mutex_destroy(&sandbox->lock);
+    pthread_mutex_destroy(&sandbox->vcpu_lock);
     free(sandbox);
+}
+
+int
+vmk_sandbox_alloc(const struct vmk_limits *limits, vmkit_sandbox **ret_sandbox,
+                  vmkit_error **ret_error)
+{
+    vmkit_sandbox *sandbox = calloc(1, sizeof *sandbox);
+    if (sandbox == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for a sandbox");
+    struct vmk_process *process = &sandbox->process;
+    atomic_init(&sandbox->references, 1);
+    pthread_mutex_init(&sandbox->lock, NULL);
+    pthread_mutex_init(&sandbox->vcpu_lock, NULL);
+    vmk_memory_account_init(&sandbox->account, limits->memory_bytes);
+    process->memory = &sandbox->account;
+    process->limits = *limits;
+    process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
+    process->wake_fd = vmk_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (process->wake_fd < 0) {
+        int r = vmk_error_set_known(ret_error, errno,
+                                    VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
+                                    VMKIT_ERROR_IO, "making a sandbox");
+        vmk_sandbox_free(sandbox);
+        return r;
+    }
+    *ret_sandbox = sandbox;
+    return 0;
 }
 
 static void
 set_process(struct vmk_process *process, const vmkit_sandbox_config *config)
 {
-    process->limits = (struct vmk_limits){
-        .memory_bytes = config->memory_limit,
-        .cpu_time_ns = config->cpu_time_limit_ns,
-        .wall_time_ns = config->wall_time_limit_ns,
-        .open_files = config->open_files_limit,
-        .output_bytes = config->output_limit,
-    };
     process->pid = GUEST_PID;
     process->uid = config->uid;
     process->gid = config->gid;
     process->umask = 022;
-    process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
 
     const char *name = vmk_config_get_program_name(config), *slash = strrchr(name, '/');
     strncpy(process->name, slash != NULL ? slash + 1 : name, sizeof process->name - 1);
 }
 
-/* KVM learns of a further piece of the arena. */
-static int
-grow_memory(void *user_data, uint64_t gpa, uint64_t size, void *hva)
+/* KVM learns of a further piece of the arena. What a fork has of its snapshot is logged. */
+int
+vmk_sandbox_grow_memory(void *user_data, uint64_t gpa, uint64_t size, void *hva)
 {
     vmkit_sandbox *sandbox = user_data;
     struct vmkit_memory *memory;
@@ -76,7 +125,10 @@ grow_memory(void *user_data, uint64_t gpa, uint64_t size, void *hva)
     if (r < 0)
         return r;
     vmkit_error **ret_error = sandbox->memory_error == NULL ? &sandbox->memory_error : NULL;
-    r = vmk_vm_add_memory(sandbox->vm, gpa, memory, 0, size, false, ret_error);
+    if (vmk_snapshot_holds(sandbox->fork.snapshot, gpa))
+        r = vmk_vm_add_logged_memory(sandbox->vm, gpa, memory, 0, size, ret_error);
+    else
+        r = vmk_vm_add_memory(sandbox->vm, gpa, memory, 0, size, false, ret_error);
     vmk_memory_unref(memory);
     return r;
 }
@@ -93,34 +145,46 @@ fail_memory(const vmkit_sandbox *sandbox, vmkit_error *error, vmkit_error **ret_
     return vmk_error_hand_over(error, ret_error);
 }
 
-/* The VM, its memory, its vCPU in user mode. */
-static int
-make_vm(vmkit_sandbox *sandbox, struct vmk_kvm_system *system, vmkit_error **ret_error)
+int
+vmk_sandbox_make_vm(vmkit_sandbox *sandbox, struct vmk_kvm_system *system, vmkit_error **ret_error)
 {
-    struct vmk_process *process = &sandbox->process;
     /* No interrupt ever comes. But a KVM whose last vCPU without a local controller goes, or whose
      * first one comes, patches its own code on all processors, which takes longer than making the
      * VM. */
     struct vmk_vm_options options = {.system = system, .irqchip = VMK_VM_IRQCHIP_SPLIT};
-    int r = vmk_vm_new(&options, &sandbox->vm, ret_error);
-    if (r < 0)
-        return r;
-    r = vmk_frames_new(process->limits.memory_bytes, &sandbox->account, grow_memory, sandbox,
-                       &sandbox->frames, ret_error);
-    if (r < 0)
-        return r;
-    r = vmk_vcpu_new(sandbox->vm, 0, &sandbox->vcpu, ret_error);
+    return vmk_vm_new(&options, &sandbox->vm, ret_error);
+}
+
+int
+vmk_sandbox_make_vcpu(vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    struct vmkit_vcpu *vcpu = NULL;
+    int r = vmk_vcpu_new(sandbox->vm, 0, &vcpu, ret_error);
+    set_vcpu(sandbox, vcpu);
+    sandbox->process.space = &sandbox->space;
+    return r;
+}
+
+/* The VM, its memory, its vCPU in user mode. */
+static int
+make_machine(vmkit_sandbox *sandbox, struct vmk_kvm_system *system, vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    uint64_t limit = process->limits.memory_bytes;
+    int r = vmk_sandbox_make_vm(sandbox, system, ret_error);
+    if (r == 0)
+        r = vmk_frames_new(limit, &sandbox->account, vmk_sandbox_grow_memory, sandbox,
+                           &sandbox->frames, ret_error);
+    if (r == 0)
+        r = vmk_sandbox_make_vcpu(sandbox, ret_error);
     if (r < 0)
         return r;
     vmkit_error *error = NULL;
-    if (vmk_space_init(&sandbox->space, process, sandbox->frames, process->limits.memory_bytes) <
-        0) {
+    if (vmk_space_init(&sandbox->space, process, sandbox->frames, limit) < 0) {
         vmk_error_set(&error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                       "no memory for the guest's page tables");
         return fail_memory(sandbox, error, ret_error);
     }
-    process->space = &sandbox->space;
-    process->vcpu = sandbox->vcpu;
     r = vmk_usermode_new(vmk_vcpu_get_kvm(sandbox->vcpu), &sandbox->space.paging,
                          &process->usermode, ret_error);
     if (r < 0)
@@ -135,14 +199,9 @@ make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
 {
     struct vmk_process *process = &sandbox->process;
     process->signals = vmk_signals_new();
-    process->wake_fd = vmk_descriptor_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (process->wake_fd < 0)
-        return vmk_error_set_known(ret_error, errno,
-                                   VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
-                                   VMKIT_ERROR_IO, "eventfd(2) for a sandbox");
     if (process->signals == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                             "no memory for a sandbox");
+                             "no memory for the signals of a sandbox");
 
     int r = vmk_files_new(config, process, &sandbox->account, &process->files, ret_error);
     if (r < 0)
@@ -158,7 +217,7 @@ make_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config,
     r = vmk_load_check(process, &program, ret_error);
     if (r < 0)
         return r;
-    r = make_vm(sandbox, system, ret_error);
+    r = make_machine(sandbox, system, ret_error);
     if (r < 0)
         return r;
     struct vmk_program_image *image =
@@ -180,20 +239,16 @@ vmk_sandbox_new(const vmkit_sandbox_config *config, struct vmk_kvm_system *syste
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "the configuration names no program");
 
-    vmkit_sandbox *sandbox = calloc(1, sizeof *sandbox);
-    if (sandbox == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                             "no memory for a sandbox");
-    atomic_init(&sandbox->references, 1);
-    pthread_mutex_init(&sandbox->lock, NULL);
-    sandbox->process.wake_fd = -1;
-    vmk_memory_account_init(&sandbox->account, config->memory_limit);
-    sandbox->process.memory = &sandbox->account;
+    struct vmk_limits limits;
+    vmk_config_get_limits(config, &limits);
+    vmkit_sandbox *sandbox;
+    int r = vmk_sandbox_alloc(&limits, &sandbox, ret_error);
+    if (r < 0)
+        return r;
     set_process(&sandbox->process, config);
-
-    int r = make_process(sandbox, config, system, ret_error);
+    r = make_process(sandbox, config, system, ret_error);
     if (r < 0) {
-        sandbox_free(sandbox);
+        vmk_sandbox_free(sandbox);
         return r;
     }
     *ret_sandbox = sandbox;
@@ -211,7 +266,7 @@ void
 vmk_sandbox_unref(vmkit_sandbox *sandbox)
 {
     if (atomic_fetch_sub_explicit(&sandbox->references, 1, memory_order_acq_rel) == 1)
-        sandbox_free(sandbox);
+        vmk_sandbox_free(sandbox);
 }
 
 int
@@ -235,10 +290,11 @@ vmk_sandbox_begin(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state,
     case VMK_SANDBOX_FAILED:
         break;
     }
-    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
-                         state == VMK_SANDBOX_ENDED
-                             ? "the sandbox's program has ended; make a new sandbox to run it again"
-                             : "the host failed under the sandbox before; make a new one");
+    return vmk_error_set(
+        ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+        state == VMK_SANDBOX_ENDED
+            ? "the sandbox's program has ended; reset the sandbox, or make a new one"
+            : "the sandbox has failed before; reset it, or make a new one");
 }
 
 void
@@ -321,22 +377,30 @@ vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
 void
 vmk_sandbox_kill(vmkit_sandbox *sandbox)
 {
+    pthread_mutex_lock(&sandbox->vcpu_lock);
+    struct vmkit_vcpu *vcpu = sandbox->vcpu;
     /* A child of fork(2) shares the eventfd with its parent, whose waits it would end for good. */
-    if (!vmk_vm_is_own(sandbox->vm))
-        return;
-    atomic_store(&sandbox->process.killed, true);
-    eventfd_write(sandbox->process.wake_fd, 1);
-    vmk_vcpu_kick(sandbox->vcpu);
+    if (vcpu != NULL && vmk_vm_is_own(vmk_vcpu_get_vm(vcpu))) {
+        /* In this order: who takes the flag back takes what was written back as well. */
+        eventfd_write(sandbox->process.wake_fd, 1);
+        atomic_store(&sandbox->process.killed, true);
+        vmk_vcpu_kick(vcpu);
+    }
+    pthread_mutex_unlock(&sandbox->vcpu_lock);
 }
 
 int
 vmk_sandbox_lock(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
     pthread_mutex_lock(&sandbox->lock);
-    if (sandbox->state != VMK_SANDBOX_RUNNING)
+    bool running = sandbox->state == VMK_SANDBOX_RUNNING;
+    if (!running && sandbox->frames != NULL)
         return 0;
     pthread_mutex_unlock(&sandbox->lock);
-    return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running");
+    if (running)
+        return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running");
+    return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE,
+                         "the sandbox is empty, since it could not be reset");
 }
 
 void

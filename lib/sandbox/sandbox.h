@@ -27,9 +27,17 @@ enum vmk_sandbox_state {
     VMK_SANDBOX_FAILED,  /* KVM failed: what the vCPU's registers are, nobody knows. */
 };
 
+/* Where a sandbox was forked from, and goes back to. */
+struct vmk_fork {
+    struct vmkit_snapshot *snapshot; /* NULL: it was not forked. */
+    struct vmk_kvm_system *system;   /* NULL: the host's own. */
+    uint64_t cpu_before_ns;          /* Of the process, when it was forked. */
+};
+
 struct vmkit_sandbox {
     atomic_uint references;
-    pthread_mutex_t lock; /* `state` */
+    pthread_mutex_t lock;      /* `state` */
+    pthread_mutex_t vcpu_lock; /* which vCPU it is; never held for long */
     enum vmk_sandbox_state state;
 
     struct vmk_process process;
@@ -39,12 +47,36 @@ struct vmkit_sandbox {
     vmkit_error *memory_error; /* the first time that KVM took no further piece of memory */
     struct vmkit_vm *vm;
     struct vmkit_vcpu *vcpu;
+    struct vmk_fork fork;
 };
 
 /* `system` is NULL for the host's own KVM. */
 int
 vmk_sandbox_new(const vmkit_sandbox_config *config, struct vmk_kvm_system *system,
                 vmkit_sandbox **ret_sandbox, vmkit_error **ret_error);
+
+/* The parts of vmk_sandbox_new(): an empty one, with the limits, and without a process; a VM for
+ * it; what is common to every vCPU of one. On failure the sandbox is to be freed. */
+int
+vmk_sandbox_alloc(const struct vmk_limits *limits, vmkit_sandbox **ret_sandbox,
+                  vmkit_error **ret_error);
+
+void
+vmk_sandbox_free(vmkit_sandbox *sandbox);
+
+/* Free the VM, its memory and its vCPU: what is left is the process without its mappings. */
+void
+vmk_sandbox_drop_machine(vmkit_sandbox *sandbox);
+
+int
+vmk_sandbox_make_vm(vmkit_sandbox *sandbox, struct vmk_kvm_system *system, vmkit_error **ret_error);
+
+int
+vmk_sandbox_make_vcpu(vmkit_sandbox *sandbox, vmkit_error **ret_error);
+
+/* The callback of its frames. */
+int
+vmk_sandbox_grow_memory(void *user_data, uint64_t gpa, uint64_t size, void *hva);
 
 vmkit_sandbox *
 vmk_sandbox_ref(vmkit_sandbox *sandbox);

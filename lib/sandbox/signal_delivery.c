@@ -221,6 +221,7 @@ vmk_signals_deliver(struct vmk_process *process, bool in_syscall, int64_t *resul
 {
     struct vmk_signals *signals = process->signals;
     struct vmk_siginfo info;
+    process->touched = true;
     /* rt_sigreturn and execve replaced the registers: there is no call to restart any more. */
     bool open = in_syscall && !process->regs_replaced;
     while (!vmk_process_ended(process) &&

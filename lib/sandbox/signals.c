@@ -301,6 +301,7 @@ vmk_signals_fault(struct vmk_process *process, int signal, int code, uint64_t ad
                   uint64_t trap, uint64_t error)
 {
     struct vmk_siginfo info = {.signo = signal, .code = code, .fault.address = address};
+    process->touched = true;
     process->signals->trap = trap;
     process->signals->error = error;
     /* The frame goes on telling the last address that memory was missing at. */

@@ -39,6 +39,7 @@ void
 vmk_space_clear(struct vmk_space *space)
 {
     vmk_vmas_clear(&space->vmas);
+    vmk_paging_free(&space->paging);
 }
 
 /* A run of consecutive frames that an operation collects, to act on it with one call of the host.
@@ -155,7 +156,7 @@ drop_pages(struct vmk_space *space, uint64_t start, uint64_t end)
         if (!leaf.used)
             continue;
         uint64_t gpa = leaf.gpa;
-        vmk_paging_clear(&leaf);
+        vmk_paging_clear(&space->paging, &leaf);
         acted = run_add(&run, gpa, leaf.size);
     }
     run_flush(&run);
@@ -222,7 +223,7 @@ protect_pages(struct vmk_space *space, uint64_t start, uint64_t end, unsigned ri
         if (!leaf.used || leaf.rights == rights)
             continue;
         bool loses = (leaf.rights & ~rights) != 0;
-        vmk_paging_set(&leaf, leaf.gpa, rights);
+        vmk_paging_set(&space->paging, &leaf, leaf.gpa, rights);
         acted = loses && run_add(&run, leaf.gpa, leaf.size);
     }
     run_flush(&run);
@@ -301,9 +302,9 @@ vmk_space_move(struct vmk_space *space, uint64_t from, uint64_t to, uint64_t siz
             vmk_paging_need(&space->paging, there, &target);
         else
             vmk_paging_need_large(&space->paging, there, &target);
-        vmk_paging_set(&target, leaf.gpa, leaf.rights);
+        vmk_paging_set(&space->paging, &target, leaf.gpa, leaf.rights);
         acted = run_add(&run, leaf.gpa, leaf.size);
-        vmk_paging_clear(&leaf);
+        vmk_paging_clear(&space->paging, &leaf);
     }
     run_flush(&run);
     /* The old mapping may hold the last reference to the file. */

@@ -111,7 +111,7 @@ write_all(struct vmk_process *process, const struct vmk_program *program, uint64
     uint64_t arguments_va = arguments == NULL ? 0 : push(stack, arguments->data, arguments->size);
     uint64_t platform = push(stack, auxv.platform, strlen(auxv.platform) + 1);
     stack->top &= ~UINT64_C(15);
-    uint64_t random = push(stack, seed, sizeof seed);
+    uint64_t random = process->random_va = push(stack, seed, sizeof seed);
 
     uint64_t *at = vectors;
     *at++ = count_strings(arguments);

@@ -130,6 +130,7 @@ vmk_state_save_process(struct vmk_state_writer *writer)
     vmk_bytes_put(writer->bytes, process->name, sizeof process->name);
     vmk_bytes_put_u64(writer->bytes, vmk_process_cpu_ns(process));
     vmk_bytes_put_u64(writer->bytes, process->output_bytes);
+    vmk_bytes_put_u64(writer->bytes, process->random_va);
     save_task(writer->bytes, &process->task);
     return 0;
 }
@@ -156,6 +157,7 @@ vmk_state_load_process(struct vmk_state_reader *reader)
     const uint8_t *name = vmk_cursor_get(&reader->in, sizeof process->name);
     process->cpu_before_ns = vmk_cursor_get_u64(&reader->in);
     process->output_bytes = vmk_cursor_get_u64(&reader->in);
+    process->random_va = vmk_cursor_get_u64(&reader->in);
     process->ending = (struct vmk_ending){0};
     process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
     clear_statistics(process);

@@ -7,10 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* The host's address of `va` and how many bytes follow it in the same page; NULL when the guest may
- * not touch it that way. Linux lets the kernel read what user mode may only execute; so do we. */
+/* The host's address of `va`, of `size` bytes or as many as follow in the same page, which
+ * `ret_size` receives; NULL when the guest may not touch it that way. Linux lets the kernel read
+ * what user mode may only execute; so do we. */
 static uint8_t *
-resolve(struct vmk_space *space, uint64_t va, unsigned access, size_t *ret_size)
+resolve(struct vmk_space *space, uint64_t va, unsigned access, size_t size, size_t *ret_size)
 {
     if (va >= VMK_SPACE_HIGH)
         return NULL;
@@ -27,7 +28,9 @@ resolve(struct vmk_space *space, uint64_t va, unsigned access, size_t *ret_size)
             return NULL;
     }
     uint64_t within = va & (leaf.size - 1);
-    *ret_size = leaf.size - within;
+    *ret_size = leaf.size - within < size ? leaf.size - within : size;
+    if (access == VMK_PAGE_WRITE)
+        vmk_paging_note_write(&space->paging, leaf.gpa + within, *ret_size);
     return vmk_frames_get_memory(space->frames) + leaf.gpa + within;
 }
 
@@ -37,10 +40,9 @@ vmk_uaccess_read(struct vmk_space *space, uint64_t va, void *destination, size_t
     uint8_t *at = destination;
     while (size > 0) {
         size_t part;
-        const uint8_t *host = resolve(space, va, VMK_PAGE_READ, &part);
+        const uint8_t *host = resolve(space, va, VMK_PAGE_READ, size, &part);
         if (host == NULL)
             return -EFAULT;
-        part = part < size ? part : size;
         memcpy(at, host, part);
         at += part;
         va += part;
@@ -55,10 +57,9 @@ vmk_uaccess_write(struct vmk_space *space, uint64_t va, const void *source, size
     const uint8_t *at = source;
     while (size > 0) {
         size_t part;
-        uint8_t *host = resolve(space, va, VMK_PAGE_WRITE, &part);
+        uint8_t *host = resolve(space, va, VMK_PAGE_WRITE, size, &part);
         if (host == NULL)
             return -EFAULT;
-        part = part < size ? part : size;
         memcpy(host, at, part);
         at += part;
         va += part;
@@ -72,10 +73,9 @@ vmk_uaccess_zero(struct vmk_space *space, uint64_t va, size_t size)
 {
     while (size > 0) {
         size_t part;
-        uint8_t *host = resolve(space, va, VMK_PAGE_WRITE, &part);
+        uint8_t *host = resolve(space, va, VMK_PAGE_WRITE, size, &part);
         if (host == NULL)
             return -EFAULT;
-        part = part < size ? part : size;
         memset(host, 0, part);
         va += part;
         size -= part;
@@ -89,10 +89,9 @@ vmk_uaccess_read_string(struct vmk_space *space, uint64_t va, char *destination,
     size_t length = 0;
     while (length < capacity) {
         size_t part;
-        const uint8_t *host = resolve(space, va + length, VMK_PAGE_READ, &part);
+        const uint8_t *host = resolve(space, va + length, VMK_PAGE_READ, capacity - length, &part);
         if (host == NULL)
             return -EFAULT;
-        part = part < capacity - length ? part : capacity - length;
         const uint8_t *end = memchr(host, 0, part);
         size_t copied = end != NULL ? (size_t)(end - host) : part;
         memcpy(destination + length, host, copied);
@@ -113,10 +112,10 @@ vmk_uaccess_pin(struct vmk_space *space, uint64_t va, size_t size, bool write, s
     int count = 0;
     while (covered < size) {
         size_t part;
-        uint8_t *host = resolve(space, va + covered, write ? VMK_PAGE_WRITE : VMK_PAGE_READ, &part);
+        uint8_t *host = resolve(space, va + covered, write ? VMK_PAGE_WRITE : VMK_PAGE_READ,
+                                size - covered, &part);
         if (host == NULL)
             break;
-        part = part < size - covered ? part : size - covered;
         if (count > 0 && (uint8_t *)iov[count - 1].iov_base + iov[count - 1].iov_len == host) {
             iov[count - 1].iov_len += part;
         } else {

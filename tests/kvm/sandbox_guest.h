@@ -21,6 +21,7 @@ extern const struct guest_image guest_probe;
 extern const struct guest_image guest_probe_pie;
 extern const struct guest_image guest_call;
 extern const struct guest_image guest_call_pie;
+extern const struct guest_image guest_snapshot;
 extern const struct guest_image guest_first_jump;
 
 struct guest_result {

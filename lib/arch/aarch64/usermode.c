@@ -35,13 +35,42 @@ vmk_paging_need_large(struct vmk_paging *paging, uint64_t va, struct vmk_leaf *r
 }
 
 void
-vmk_paging_set(struct vmk_leaf *leaf, uint64_t gpa, unsigned rights)
+vmk_paging_set(struct vmk_paging *paging, struct vmk_leaf *leaf, uint64_t gpa, unsigned rights)
 {
 }
 
 void
-vmk_paging_clear(struct vmk_leaf *leaf)
+vmk_paging_clear(struct vmk_paging *paging, struct vmk_leaf *leaf)
 {
+}
+
+void
+vmk_paging_free(struct vmk_paging *paging)
+{
+}
+
+int
+vmk_paging_list_tables(const struct vmk_paging *paging, struct vmk_paging_tables *ret_tables)
+{
+    return -ENOTSUP;
+}
+
+void
+vmk_paging_tables_clear(struct vmk_paging_tables *tables)
+{
+}
+
+void
+vmk_paging_settle(uint8_t *memory, const struct vmk_paging_tables *tables)
+{
+}
+
+bool
+vmk_paging_restore(struct vmk_paging *paging, const uint8_t *original,
+                   const struct vmk_paging_tables *tables, vmk_paging_hidden_fn *hidden,
+                   void *user_data)
+{
+    return false;
 }
 
 int
@@ -144,4 +173,42 @@ void
 vmk_usermode_get_auxv(const struct vmk_usermode *usermode, struct vmk_usermode_auxv *auxv)
 {
     *auxv = (struct vmk_usermode_auxv){.platform = "aarch64"};
+}
+
+int
+vmk_usermode_save(struct vmk_usermode *usermode, struct vmk_usermode_state **ret_state,
+                  vmkit_error **ret_error)
+{
+    return -ENOTSUP;
+}
+
+void
+vmk_usermode_state_free(struct vmk_usermode_state *state)
+{
+}
+
+int
+vmk_usermode_new_copy(struct vmk_kvm_vcpu *vcpu, struct vmk_paging *paging,
+                      const struct vmk_usermode_state *state, struct vmk_usermode **ret_usermode,
+                      vmkit_error **ret_error)
+{
+    return vmk_usermode_new(vcpu, paging, ret_usermode, ret_error);
+}
+
+bool
+vmk_usermode_is_settled(const struct vmk_usermode *usermode)
+{
+    return true;
+}
+
+int
+vmk_usermode_restore(struct vmk_usermode *usermode, const struct vmk_usermode_state *state,
+                     vmkit_error **ret_error)
+{
+    return -ENOTSUP;
+}
+
+void
+vmk_usermode_cut_short(struct vmk_usermode *usermode)
+{
 }

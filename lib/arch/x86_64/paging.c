@@ -6,36 +6,13 @@
  * has a reason to write to a table. Non-leaf entries grant everything; the leaf decides. A parked
  * page keeps its frame in an entry without the present bit, which the processor ignores; bit 9,
  * which is left to software, tells it from an empty entry. Bit 10 stays in a directory entry that
- * once mapped 2 MiB: what takes its place next is a change of structure.
+ * once mapped 2 MiB: what takes its place next is a change of structure. Bit 11 marks an entry that
+ * leads to a table which stands idle.
  */
-#include "arch/paging.h"
+#include "paging_private.h"
 
 #include <errno.h>
-
-#define ENTRY_PRESENT (UINT64_C(1) << 0)
-#define ENTRY_WRITABLE (UINT64_C(1) << 1)
-#define ENTRY_USER (UINT64_C(1) << 2)
-#define ENTRY_ACCESSED (UINT64_C(1) << 5)
-#define ENTRY_DIRTY (UINT64_C(1) << 6)
-#define ENTRY_LARGE (UINT64_C(1) << 7)
-#define ENTRY_USED (UINT64_C(1) << 9)
-#define ENTRY_WAS_LARGE (UINT64_C(1) << 10)
-#define ENTRY_NO_EXECUTE (UINT64_C(1) << 63)
-#define ENTRY_FRAME UINT64_C(0x000ffffffffff000)
-
-#define TABLE_FLAGS (ENTRY_PRESENT | ENTRY_WRITABLE | ENTRY_USER | ENTRY_ACCESSED)
-#define TABLE_ENTRIES 512
-
-/* The table that an entry leads to; NULL for one that leads out of the guest's memory, which only
- * someone else can have written. */
-static uint64_t *
-table_at(const struct vmk_paging *paging, uint64_t entry)
-{
-    uint64_t gpa = entry & ENTRY_FRAME;
-    if (gpa > paging->size - VMK_PAGE_SIZE)
-        return NULL;
-    return (uint64_t *)(void *)(paging->memory + gpa);
-}
+#include <stdlib.h>
 
 static uint64_t
 index_at(uint64_t va, unsigned level)
@@ -76,10 +53,10 @@ leaf_from_entry(const struct vmk_paging *paging, uint64_t *entry, uint64_t size)
 struct vmk_leaf
 vmk_paging_find(const struct vmk_paging *paging, uint64_t va)
 {
-    uint64_t *table = table_at(paging, paging->root);
+    uint64_t *table = vmk_paging_table_at(paging, paging->root);
     for (unsigned level = 3; level > 1; level--) {
         uint64_t entry = table[index_at(va, level)];
-        table = entry == 0 ? NULL : table_at(paging, entry);
+        table = entry & ENTRY_PRESENT ? vmk_paging_table_at(paging, entry) : NULL;
         if (table == NULL)
             return (struct vmk_leaf){.size = UINT64_C(1) << (12 + 9 * level)};
     }
@@ -89,26 +66,67 @@ vmk_paging_find(const struct vmk_paging *paging, uint64_t va)
         return (struct vmk_leaf){.size = VMK_LARGE_PAGE_SIZE};
     if (*entry & ENTRY_LARGE)
         return leaf_from_entry(paging, entry, VMK_LARGE_PAGE_SIZE);
-    table = table_at(paging, *entry);
+    table = vmk_paging_table_at(paging, *entry);
     if (table == NULL)
         return (struct vmk_leaf){.size = VMK_LARGE_PAGE_SIZE};
     return leaf_from_entry(paging, &table[index_at(va, 0)], VMK_PAGE_SIZE);
+}
+
+static void
+note_entry(struct vmk_paging *paging, const uint64_t *entry)
+{
+    vmk_paging_note_write(paging, (uint64_t)((const uint8_t *)entry - paging->memory),
+                          sizeof *entry);
+}
+
+/* The gpa of a zeroed table, or 0. One that an original does not have is remembered. */
+static uint64_t
+alloc_table(struct vmk_paging *paging, unsigned level)
+{
+    bool follows = paging->written != NULL;
+    if (follows && !vmk_paging_reserve_table(&paging->extra))
+        return 0;
+    uint64_t gpa = paging->alloc(paging->user_data);
+    if (follows && gpa != 0)
+        vmk_paging_add_table(&paging->extra, gpa, level);
+    return gpa;
+}
+
+static uint64_t
+revive_table(struct vmk_paging *paging, uint64_t gpa)
+{
+    if (!paging->revive(paging->user_data))
+        return 0;
+    for (size_t i = 0; i < paging->extra.count; i++) {
+        if (paging->extra.items[i].gpa == gpa)
+            paging->extra.items[i].idle = false;
+    }
+    return gpa;
+}
+
+/* Put a table of `level` under an entry that is empty, or have the one there that stood idle. */
+static int
+make_table(struct vmk_paging *paging, uint64_t *entry, unsigned level)
+{
+    uint64_t gpa = *entry & ENTRY_IDLE ? revive_table(paging, *entry & ENTRY_FRAME)
+                                       : alloc_table(paging, level);
+    if (gpa == 0)
+        return -ENOMEM;
+    *entry = gpa | TABLE_FLAGS;
+    note_entry(paging, entry);
+    return 0;
 }
 
 /* The directory entry of `va`, one above the last level, with all tables above it made. */
 static int
 need_directory_entry(struct vmk_paging *paging, uint64_t va, uint64_t **ret_entry)
 {
-    uint64_t *table = table_at(paging, paging->root);
+    uint64_t *table = vmk_paging_table_at(paging, paging->root);
     for (unsigned level = 3; level > 1; level--) {
         uint64_t *entry = &table[index_at(va, level)];
-        if (*entry == 0) {
-            uint64_t gpa = paging->alloc(paging->user_data);
-            if (gpa == 0)
-                return -ENOMEM;
-            *entry = gpa | TABLE_FLAGS;
-        }
-        table = table_at(paging, *entry);
+        if ((*entry & ENTRY_PRESENT) == 0 && make_table(paging, entry, level - 1) < 0)
+            return -ENOMEM;
+        table = vmk_paging_table_at(paging, *entry);
         if (table == NULL)
             return -EFAULT;
     }
@@ -116,22 +134,23 @@ need_directory_entry(struct vmk_paging *paging, uint64_t va, uint64_t **ret_entr
     return 0;
 }
 
+/* A last-level table under an entry that maps, or mapped, 2 MiB. */
 static int
-make_last_table(struct vmk_paging *paging, uint64_t *entry)
+split(struct vmk_paging *paging, uint64_t *entry)
 {
-    uint64_t gpa = paging->alloc(paging->user_data);
+    uint64_t gpa = alloc_table(paging, 0);
     if (gpa == 0)
         return -ENOMEM;
 
     if (*entry & ENTRY_USED) {
-        uint64_t *table = table_at(paging, gpa);
+        uint64_t *table = vmk_paging_table_at(paging, gpa);
         uint64_t first = *entry & ~(ENTRY_LARGE | ENTRY_WAS_LARGE);
         for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
             table[i] = first + i * VMK_PAGE_SIZE;
     }
-    if (*entry != 0)
-        paging->structure_changed = true;
+    paging->structure_changed = true;
     *entry = gpa | TABLE_FLAGS;
+    note_entry(paging, entry);
     return 0;
 }
 
@@ -144,11 +163,12 @@ vmk_paging_need(struct vmk_paging *paging, uint64_t va, struct vmk_leaf *ret_lea
         return r;
 
     if ((*entry & ENTRY_PRESENT) == 0 || (*entry & ENTRY_LARGE)) {
-        r = make_last_table(paging, entry);
+        bool plain = *entry == 0 || *entry & ENTRY_IDLE;
+        r = plain ? make_table(paging, entry, 0) : split(paging, entry);
         if (r < 0)
             return r;
     }
-    uint64_t *table = table_at(paging, *entry);
+    uint64_t *table = vmk_paging_table_at(paging, *entry);
     if (table == NULL)
         return -EFAULT;
     *ret_leaf = leaf_from_entry(paging, &table[index_at(va, 0)], VMK_PAGE_SIZE);
@@ -162,7 +182,7 @@ vmk_paging_need_large(struct vmk_paging *paging, uint64_t va, struct vmk_leaf *r
     int r = need_directory_entry(paging, va, &entry);
     if (r < 0)
         return r;
-    if ((*entry & ENTRY_PRESENT) && (*entry & ENTRY_LARGE) == 0)
+    if (*entry & ENTRY_IDLE || ((*entry & ENTRY_PRESENT) && (*entry & ENTRY_LARGE) == 0))
         return -EEXIST;
 
     if (*entry == ENTRY_WAS_LARGE)
@@ -172,7 +192,7 @@ vmk_paging_need_large(struct vmk_paging *paging, uint64_t va, struct vmk_leaf *r
 }
 
 void
-vmk_paging_set(struct vmk_leaf *leaf, uint64_t gpa, unsigned rights)
+vmk_paging_set(struct vmk_paging *paging, struct vmk_leaf *leaf, uint64_t gpa, unsigned rights)
 {
     bool present = rights & (VMK_PAGE_READ | VMK_PAGE_WRITE | VMK_PAGE_EXECUTE);
     uint64_t value = gpa | ENTRY_USED | ENTRY_ACCESSED | ENTRY_DIRTY;
@@ -184,15 +204,17 @@ vmk_paging_set(struct vmk_leaf *leaf, uint64_t gpa, unsigned rights)
         value |= rights & VMK_PAGE_SUPERVISOR ? 0 : ENTRY_USER;
     }
     *leaf->entry = value;
+    note_entry(paging, leaf->entry);
     leaf->gpa = gpa;
     leaf->used = true;
     leaf->rights = present ? rights | VMK_PAGE_READ : 0;
 }
 
 void
-vmk_paging_clear(struct vmk_leaf *leaf)
+vmk_paging_clear(struct vmk_paging *paging, struct vmk_leaf *leaf)
 {
     *leaf->entry = leaf->size == VMK_LARGE_PAGE_SIZE ? ENTRY_WAS_LARGE : 0;
+    note_entry(paging, leaf->entry);
     leaf->used = false;
     leaf->rights = 0;
 }

@@ -96,7 +96,7 @@ lay_out(struct vmk_usermode *usermode, struct vmk_paging *paging)
         gpa[i] = paging->alloc(paging->user_data);
         if (gpa[i] == 0 || vmk_paging_need(paging, STUB_VA + i * VMK_PAGE_SIZE, &leaf) < 0)
             return -ENOMEM;
-        vmk_paging_set(&leaf, gpa[i], rights[i]);
+        vmk_paging_set(paging, &leaf, gpa[i], rights[i]);
     }
     usermode->paging = paging;
     usermode->memory = paging->memory;
@@ -136,6 +136,72 @@ xstate_size_of(const struct vmk_usermode *usermode)
     return size;
 }
 
+static bool
+has_xsave(const struct vmk_usermode *usermode)
+{
+    return vmk_usermode_supported_leaf(usermode, 1, 0).ecx & (1u << 26);
+}
+
+static bool
+has_fsgsbase(const struct vmk_usermode *usermode)
+{
+    return vmk_usermode_supported_leaf(usermode, 7, 0).ebx & 1;
+}
+
+void
+vmk_usermode_fill_sregs(const struct vmk_usermode *usermode, uint64_t root,
+                        struct vmkit_x86_sregs *sregs)
+{
+    sregs->cr0 = CR0_VALUE;
+    sregs->cr3 = root;
+    sregs->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT |
+                 (has_fsgsbase(usermode) ? CR4_FSGSBASE : 0) |
+                 (has_xsave(usermode) ? CR4_OSXSAVE : 0);
+    sregs->efer = EFER_VALUE;
+    sregs->cs = (struct vmkit_x86_segment){.limit = UINT32_MAX,
+                                           .selector = SELECTOR_USER_CODE,
+                                           .type = 0xb,
+                                           .present = 1,
+                                           .dpl = 3,
+                                           .s = 1,
+                                           .l = 1,
+                                           .g = 1};
+    sregs->ss = (struct vmkit_x86_segment){.limit = UINT32_MAX,
+                                           .selector = SELECTOR_USER_DATA,
+                                           .type = 3,
+                                           .present = 1,
+                                           .dpl = 3,
+                                           .s = 1,
+                                           .db = 1,
+                                           .g = 1};
+    sregs->tr = (struct vmkit_x86_segment){.base = TABLES_VA + TSS_OFFSET,
+                                           .limit = TSS_SIZE - 1,
+                                           .selector = SELECTOR_TSS,
+                                           .type = 0xb,
+                                           .present = 1};
+    /* After a reset it covers the first 64 KiB, which are the program's. */
+    sregs->ldt = (struct vmkit_x86_segment){.type = 2, .unusable = 1};
+    sregs->gdt =
+        (struct vmkit_x86_table){.base = TABLES_VA + GDT_OFFSET, .limit = GDT_ENTRIES * 8 - 1};
+    sregs->idt =
+        (struct vmkit_x86_table){.base = TABLES_VA + IDT_OFFSET, .limit = VECTORS * 16 - 1};
+}
+
+int
+vmk_usermode_set_up_system(struct vmk_usermode *usermode, vmkit_error **ret_error)
+{
+    struct vmkit_x86_msr msrs[] = {
+        {.index = MSR_STAR, .value = (uint64_t)SELECTOR_KERNEL_CODE << 32 | UINT64_C(0x23) << 48},
+        {.index = MSR_LSTAR, .value = STUB_VA + STUB_SYSCALL},
+        {.index = MSR_SFMASK, .value = RFLAGS_MASKED},
+    };
+    int r =
+        has_xsave(usermode) ? vmk_kvm_x86_set_xcr0(usermode->vcpu, usermode->xcr0, ret_error) : 0;
+    return r < 0 ? r
+                 : vmk_kvm_x86_set_msrs(usermode->vcpu, msrs, sizeof msrs / sizeof msrs[0],
+                                        ret_error);
+}
+
 static int
 set_up_vcpu(struct vmk_usermode *usermode, uint64_t root, vmkit_error **ret_error)
 {
@@ -144,40 +210,8 @@ set_up_vcpu(struct vmk_usermode *usermode, uint64_t root, vmkit_error **ret_erro
     int r = vmk_kvm_x86_get_sregs(vcpu, &sregs, ret_error);
     if (r < 0)
         return r;
-    bool fsgsbase = vmk_usermode_supported_leaf(usermode, 7, 0).ebx & 1;
-    bool xsave = vmk_usermode_supported_leaf(usermode, 1, 0).ecx & (1u << 26);
-    sregs.cr0 = CR0_VALUE;
-    sregs.cr3 = root;
-    sregs.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | (fsgsbase ? CR4_FSGSBASE : 0) |
-                (xsave ? CR4_OSXSAVE : 0);
-    sregs.efer = EFER_VALUE;
-    sregs.cs = (struct vmkit_x86_segment){.limit = UINT32_MAX,
-                                          .selector = SELECTOR_USER_CODE,
-                                          .type = 0xb,
-                                          .present = 1,
-                                          .dpl = 3,
-                                          .s = 1,
-                                          .l = 1,
-                                          .g = 1};
-    sregs.ss = (struct vmkit_x86_segment){.limit = UINT32_MAX,
-                                          .selector = SELECTOR_USER_DATA,
-                                          .type = 3,
-                                          .present = 1,
-                                          .dpl = 3,
-                                          .s = 1,
-                                          .db = 1,
-                                          .g = 1};
+    vmk_usermode_fill_sregs(usermode, root, &sregs);
     sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss;
-    sregs.tr = (struct vmkit_x86_segment){.base = TABLES_VA + TSS_OFFSET,
-                                          .limit = TSS_SIZE - 1,
-                                          .selector = SELECTOR_TSS,
-                                          .type = 0xb,
-                                          .present = 1};
-    /* After a reset it covers the first 64 KiB, which are the program's. */
-    sregs.ldt = (struct vmkit_x86_segment){.type = 2, .unusable = 1};
-    sregs.gdt =
-        (struct vmkit_x86_table){.base = TABLES_VA + GDT_OFFSET, .limit = GDT_ENTRIES * 8 - 1};
-    sregs.idt = (struct vmkit_x86_table){.base = TABLES_VA + IDT_OFFSET, .limit = VECTORS * 16 - 1};
     r = vmk_kvm_x86_set_sregs(vcpu, &sregs, ret_error);
     if (r < 0)
         return r;
@@ -186,23 +220,13 @@ set_up_vcpu(struct vmk_usermode *usermode, uint64_t root, vmkit_error **ret_erro
      * also when KVM offers no XSAVE to the guest. */
     struct vmkit_x86_cpuid leaf = vmk_usermode_supported_leaf(usermode, 0xd, 0);
     usermode->xcr0 = (((uint64_t)leaf.edx << 32 | leaf.eax) & ~XCR0_TILES) | XCR0_LEGACY;
-    if (xsave) {
-        r = vmk_kvm_x86_set_xcr0(vcpu, usermode->xcr0, ret_error);
-        if (r < 0)
-            return r;
-    }
     usermode->xstate_size = xstate_size_of(usermode);
-    struct vmkit_x86_msr msrs[] = {
-        {.index = MSR_STAR, .value = (uint64_t)SELECTOR_KERNEL_CODE << 32 | UINT64_C(0x23) << 48},
-        {.index = MSR_LSTAR, .value = STUB_VA + STUB_SYSCALL},
-        {.index = MSR_SFMASK, .value = RFLAGS_MASKED},
-    };
-    r = vmk_kvm_x86_set_msrs(vcpu, msrs, sizeof msrs / sizeof msrs[0], ret_error);
+    r = vmk_usermode_set_up_system(usermode, ret_error);
     if (r < 0)
         return r;
 
     usermode->hwcap = vmk_usermode_supported_leaf(usermode, 1, 0).edx;
-    usermode->hwcap2 = fsgsbase ? 2 : 0;
+    usermode->hwcap2 = has_fsgsbase(usermode) ? 2 : 0;
     return vmk_kvm_vcpu_use_sync_regs(vcpu, true, false, ret_error);
 }
 

@@ -58,6 +58,7 @@ take_syscall(struct vmk_usermode *usermode)
     if (!usermode->level_asked && learn_level(usermode) < 0)
         return VMK_USERMODE_BROKEN;
     leave_syscall_stub(usermode);
+    usermode->settled = true;
     if (usermode->regs->rip == STUB_VA + STUB_RETURN_SYSCALL_END) {
         usermode->regs->rax = usermode->regs->rdi;
         return VMK_USERMODE_RETURN;
@@ -224,6 +225,7 @@ take_exception(struct vmk_usermode *usermode, unsigned vector, struct vmk_usermo
         cr2 = sregs.cr2;
     }
     usermode->position = AT_STUB;
+    usermode->settled = true;
     regs->rip = pushed.frame.rip;
     regs->rsp = pushed.frame.rsp;
     regs->rflags = (pushed.frame.rflags & RFLAGS_USER) | RFLAGS_FIXED;
@@ -249,6 +251,7 @@ vmk_usermode_take(struct vmk_usermode *usermode, struct vmk_usermode_fault *faul
         if (exit.pio.port == PORT_RETURN &&
             (within == STUB_RETURN_OUT || within == STUB_RETURN_OUT + OUT_SIZE)) {
             usermode->position = AT_USER;
+            usermode->settled = true;
             return VMK_USERMODE_RETURN;
         }
     }
@@ -321,5 +324,6 @@ vmk_usermode_prepare(struct vmk_usermode *usermode, bool replaced)
         regs->rflags = 2;
     }
     vmk_kvm_vcpu_mark_regs_dirty(usermode->vcpu);
+    usermode->settled = false;
     return 0;
 }

@@ -62,6 +62,10 @@
 #define XCR0_SSE UINT64_C(2)
 #define XCR0_TILES (UINT64_C(3) << 17) /* Needs a permission that the process may not have. */
 
+#define DR6_VALUE UINT64_C(0xffff0ff0) /* As after a reset. */
+#define DR7_VALUE UINT64_C(0x400)
+#define MP_STATE_RUNNABLE 0
+
 #define XSAVE_MXCSR 24
 #define XSAVE_VECTORS 160
 #define XSAVE_VECTOR_SIZE 16
@@ -86,6 +90,7 @@ struct vmk_usermode {
     uint64_t tables_gpa;
     uint64_t stack_gpa;
     enum position position;
+    bool settled; /* The last exit was a system call or an exception, taken as a whole. */
     bool level_asked;
     bool syscall_at_kernel; /* SYSCALL was seen to enter CPL 0. */
     bool started;
@@ -105,6 +110,15 @@ struct exception_frame {
 /* The registers of a CPUID leaf that the host supports; zeros for one that it lacks. */
 struct vmkit_x86_cpuid
 vmk_usermode_supported_leaf(const struct vmk_usermode *usermode, uint32_t leaf, uint32_t subleaf);
+
+/* The special registers of a vCPU in user mode, in place of those of its reset. */
+void
+vmk_usermode_fill_sregs(const struct vmk_usermode *usermode, uint64_t root,
+                        struct vmkit_x86_sregs *sregs);
+
+/* XCR0 and the MSRs of SYSCALL. */
+int
+vmk_usermode_set_up_system(struct vmk_usermode *usermode, vmkit_error **ret_error);
 
 /* The extended state as execve(2) leaves it. 0 or a negative errno. */
 int

@@ -227,7 +227,8 @@ put_code(size_t within, const uint8_t *code, size_t size)
     for (size_t i = 0; i < size; i++) {
         ck_assert_int_eq(vmk_paging_need(&guest.paging, CODE + within + i, &leaf), 0);
         if (!leaf.used)
-            vmk_paging_set(&leaf, alloc_page(NULL), VMK_PAGE_READ | VMK_PAGE_EXECUTE);
+            vmk_paging_set(&guest.paging, &leaf, alloc_page(NULL),
+                           VMK_PAGE_READ | VMK_PAGE_EXECUTE);
         guest.memory[leaf.gpa + (within + i) % VMK_PAGE_SIZE] = code[i];
     }
 }

@@ -359,10 +359,10 @@ START_TEST(tables_forget_and_take_large_pages)
     ck_assert_ptr_null(vmk_paging_find(paging, BASE).entry);
     ck_assert_uint_ge(vmk_paging_find(paging, BASE).size, LARGE);
     ck_assert_int_eq(vmk_paging_need_large(paging, BASE, &leaf), 0);
-    vmk_paging_set(&leaf, LARGE, RW);
+    vmk_paging_set(paging, &leaf, LARGE, RW);
     ck_assert_uint_eq(vmk_paging_find(paging, BASE + PAGE).gpa, LARGE);
     ck_assert_uint_eq(vmk_paging_find(paging, BASE + PAGE).size, LARGE);
-    vmk_paging_set(&leaf, LARGE, 0);
+    vmk_paging_set(paging, &leaf, LARGE, 0);
     ck_assert(leaf.used);
     ck_assert_uint_eq(leaf.rights, 0);
     ck_assert(!paging->structure_changed);
@@ -378,15 +378,15 @@ START_TEST(tables_forget_and_take_large_pages)
     /* Cleared and used again: a change of structure both ways. */
     paging->structure_changed = false;
     ck_assert_int_eq(vmk_paging_need_large(paging, BASE + LARGE, &leaf), 0);
-    vmk_paging_set(&leaf, 2 * LARGE, VMK_PAGE_READ);
-    vmk_paging_clear(&leaf);
+    vmk_paging_set(paging, &leaf, 2 * LARGE, VMK_PAGE_READ);
+    vmk_paging_clear(paging, &leaf);
     ck_assert(!vmk_paging_find(paging, BASE + LARGE).used);
     ck_assert(!paging->structure_changed);
     ck_assert_int_eq(vmk_paging_need(paging, BASE + LARGE, &leaf), 0);
     ck_assert(paging->structure_changed);
     ck_assert(!leaf.used);
     for (unsigned rights = 1; rights < 16; rights++) {
-        vmk_paging_set(&leaf, 7 * PAGE, rights);
+        vmk_paging_set(paging, &leaf, 7 * PAGE, rights);
         if (rights & 7)
             ck_assert_uint_eq(leaf.rights, rights | VMK_PAGE_READ);
         else

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copies of an arena of frames. An image is what the frames held at one time: a sealed memfd, laid
+ * out as guest memory is, that any number of arenas map copy-on-write, on any thread. A copy hands
+ * out further frames above the image, and can be brought back to it: what was written is copied
+ * again, what came since is given back. What the guest wrote is known from KVM's dirty log, what
+ * the host wrote from a bitmap (vmk_paging_note_write). Neither forgets a frame that was written
+ * once: its page stays writable and costs no further fault, which makes copying it each time
+ * cheaper than any way that takes the page away. A frame that is found unchanged twice in a row, at
+ * the times when that is looked at, is given back to the image.
+ */
+#ifndef VMK_SANDBOX_FRAMES_IMAGE_H
+#define VMK_SANDBOX_FRAMES_IMAGE_H
+
+#include "arch/paging.h"
+#include "sandbox/frames.h"
+
+struct vmk_frames_image;
+
+/* Copy what the frames hold now. `paging` are the page tables in them. -ENOMEM, or what the host
+ * says. */
+int
+vmk_frames_image_new(const struct vmk_frames *frames, const struct vmk_paging *paging,
+                     struct vmk_frames_image **ret_image, vmkit_error **ret_error);
+
+/* Accepts NULL. No copy is left. */
+void
+vmk_frames_image_free(struct vmk_frames_image *image);
+
+/* Bytes of guest memory from gpa 0 on that the image covers; of the frames that are in use; and of
+ * those that hold anything but zeros. */
+uint64_t
+vmk_frames_image_get_size(const struct vmk_frames_image *image);
+
+uint64_t
+vmk_frames_image_get_used(const struct vmk_frames_image *image);
+
+uint64_t
+vmk_frames_image_get_data(const struct vmk_frames_image *image);
+
+/* An arena over a copy of the image, which must outlive it, and the page tables in it. `grow` is
+ * called for the image's part too. As vmk_frames_new(), and -E2BIG when the limit does not hold
+ * what the image has. */
+int
+vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
+                    struct vmk_memory_account *account, vmk_frames_grow_fn *grow, void *user_data,
+                    struct vmk_paging *paging, struct vmk_frames **ret_frames,
+                    vmkit_error **ret_error);
+
+/* Where KVM's log is: fill in what the guest wrote to, and take frames out of it. `start` is the
+ * gpa of a piece that `grow` was called for, and bit 0 stands for. 0 or a negative errno. */
+struct vmk_frames_log {
+    int (*read)(void *user_data, uint64_t start, uint64_t *bits, vmkit_error **ret_error);
+    int (*clear)(void *user_data, uint64_t start, const uint64_t *bits, vmkit_error **ret_error);
+    void *user_data;
+};
+
+/* Find out what the guest wrote to, for vmk_frames_restore(). 0, or a negative errno with an error,
+ * and then nothing changed. */
+int
+vmk_frames_read_log(struct vmk_frames *frames, const struct vmk_frames_log *log,
+                    vmkit_error **ret_error);
+
+/* The log is about to be lost: note what it holds as if the host had written it. As
+ * vmk_frames_read_log(). */
+int
+vmk_frames_keep_log(struct vmk_frames *frames, const struct vmk_frames_log *log,
+                    vmkit_error **ret_error);
+
+/* Bring a copy and its page tables back to the image, after vmk_frames_read_log() and without a run
+ * in between. Nothing is charged for it any more: vmk_frames_charge_image() comes next. */
+void
+vmk_frames_restore(struct vmk_frames *frames, struct vmk_paging *paging,
+                   const struct vmk_frames_log *log);
+
+/* Charge a copy for what the image has in use. False when others have taken it from the limit. */
+bool
+vmk_frames_charge_image(struct vmk_frames *frames);
+
+/* Take all back that it was charged. */
+void
+vmk_frames_uncharge_image(struct vmk_frames *frames);
+
+#endif

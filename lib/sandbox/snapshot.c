@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/snapshot.h"
+
+#include "arch/usermode.h"
+#include "sandbox/config.h"
+#include "sandbox/files.h"
+#include "sandbox/program.h"
+#include "sandbox/shared.h"
+#include "sandbox/signals.h"
+#include "sandbox/state.h"
+#include "util/error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool
+has_timers(const struct vmk_process *process)
+{
+    return vmk_signals_next_real_ns(process->signals) != UINT64_MAX ||
+           vmk_signals_next_cpu_ns(process->signals) != UINT64_MAX;
+}
+
+static int
+remember_program(vmkit_snapshot *snapshot, const struct vmk_process *process,
+                 vmkit_error **ret_error)
+{
+    struct vmk_program_config program;
+    vmk_program_describe(vmk_files_get_program(process->files), &program);
+    int r = vmk_config_copy_resources(NULL, &program, &snapshot->config, ret_error);
+    vmk_host_fd_unref(program.fd);
+    vmk_blob_unref(program.image);
+    return r;
+}
+
+/* The process first: what it maps of files becomes memory as it is saved. */
+static int
+take(vmkit_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    snapshot->limits = process->limits;
+    snapshot->pause = process->pause;
+    snapshot->instruction_pointer = vmk_usermode_get_pc(process->usermode);
+    snapshot->has_timers = has_timers(process);
+    int r = remember_program(snapshot, process, ret_error);
+    if (r == 0)
+        r = vmk_state_save(process, &snapshot->process, ret_error);
+    if (r == 0)
+        r = vmk_usermode_save(process->usermode, &snapshot->usermode, ret_error);
+    if (r == 0)
+        r = vmk_frames_image_new(sandbox->frames, &sandbox->space.paging, &snapshot->image,
+                                 ret_error);
+    return r;
+}
+
+int
+vmk_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot, vmkit_error **ret_error)
+{
+    vmkit_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for a snapshot");
+    atomic_init(&snapshot->references, 1);
+    int r = vmk_sandbox_begin(sandbox, &snapshot->state, ret_error);
+    if (r == 0) {
+        r = take(snapshot, sandbox, ret_error);
+        vmk_sandbox_finish(sandbox, snapshot->state);
+    }
+    if (r < 0)
+        vmk_snapshot_unref(snapshot);
+    else
+        *ret_snapshot = snapshot;
+    return r;
+}
+
+vmkit_snapshot *
+vmk_snapshot_ref(vmkit_snapshot *snapshot)
+{
+    atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+    return snapshot;
+}
+
+void
+vmk_snapshot_unref(vmkit_snapshot *snapshot)
+{
+    if (snapshot == NULL ||
+        atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) != 1)
+        return;
+    vmk_frames_image_free(snapshot->image);
+    vmk_usermode_state_free(snapshot->usermode);
+    vmk_bytes_clear(&snapshot->process);
+    vmk_config_unref(snapshot->config);
+    free(snapshot);
+}
+
+bool
+vmk_snapshot_holds(const vmkit_snapshot *snapshot, uint64_t gpa)
+{
+    return snapshot != NULL && gpa < vmk_frames_image_get_size(snapshot->image);
+}
+
+void
+vmk_snapshot_get_info(const vmkit_snapshot *snapshot, struct vmkit_snapshot_info *info)
+{
+    info->reserved = 0;
+    info->memory_bytes = vmk_frames_image_get_used(snapshot->image);
+    info->data_bytes = vmk_frames_image_get_data(snapshot->image);
+    info->process_bytes = snapshot->process.size;
+    info->memory_limit_bytes = snapshot->limits.memory_bytes;
+    info->instruction_pointer = snapshot->instruction_pointer;
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Resetting forks: whatever they did, nothing of it is left. */
+#include "arch/usermode.h"
+#include "harness.h"
+#include "sandbox_guest.h"
+#include "snapshot_guest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIB (UINT64_C(1) << 20)
+#define MILLISECOND UINT64_C(1000000)
+
+/* A snapshot, a fork that is used and reset, and one that stays as it is made. */
+static vmkit_snapshot *snapshot;
+static vmkit_sandbox *fork_, *pristine;
+static uint64_t canaries; /* that the program itself has, in its code */
+
+static void
+set_up_with(const vmkit_sandbox_config *config)
+{
+    snapshot = snapshot_guest_take(NULL);
+    fork_ = snapshot_guest_fork(snapshot, config);
+    pristine = snapshot_guest_fork(snapshot, config);
+    canaries = snapshot_guest_count_canaries(pristine);
+}
+
+static void
+set_up(void)
+{
+    set_up_with(NULL);
+}
+
+static void
+tear_down(void)
+{
+    vmkit_sandbox_unref(fork_);
+    vmkit_sandbox_unref(pristine);
+    vmkit_snapshot_unref(snapshot);
+}
+
+/* Reset, and nothing tells it from the pristine one, to the byte. */
+static void
+reset_and_compare(void)
+{
+    snapshot_guest_reset(fork_);
+    snapshot_guest_compare(fork_, pristine);
+    ck_assert_uint_eq(snapshot_guest_count_canaries(fork_), canaries);
+}
+
+static void
+check_kind(enum vmkit_outcome_kind kind)
+{
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    vmk_sandbox_fill_outcome(fork_, &outcome);
+    ck_assert_uint_eq(outcome.kind, kind);
+}
+
+START_TEST(nothing_is_left_of_one_that_was_not_run)
+{
+    set_up();
+    for (int i = 0; i < 3; i++)
+        reset_and_compare();
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    tear_down();
+}
+END_TEST
+
+START_TEST(nothing_is_left_of_pages_that_were_written)
+{
+    static const uint64_t pages[] = {1, 10, 100, 1000};
+    set_up();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(snapshot_guest_ask(fork_, "touch", pages[_i]), 0);
+        ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), pages[_i]);
+        reset_and_compare();
+        ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    }
+    tear_down();
+}
+END_TEST
+
+/* All that a program can write to holds canaries, and then it ends in one way or another. */
+static const struct {
+    const char *command;
+    uint64_t argument;
+    enum vmkit_outcome_kind kind;
+} endings[] = {
+    {"soil", 0, VMKIT_OUTCOME_READY},         {"soil-end", 0, VMKIT_OUTCOME_EXITED},
+    {"soil-end", 1, VMKIT_OUTCOME_SIGNALLED}, {"soil-end", 3, VMKIT_OUTCOME_SIGNALLED},
+    {"exit", 3, VMKIT_OUTCOME_EXITED},        {"exhaust", 0, VMKIT_OUTCOME_LIMIT},
+    {"execute", 0, VMKIT_OUTCOME_EXITED},     {"ports", 0, VMKIT_OUTCOME_SIGNALLED},
+    {"split", 0, VMKIT_OUTCOME_READY},        {"files", 0, VMKIT_OUTCOME_READY},
+    {"churn", 0, VMKIT_OUTCOME_READY},        {"tell", 0, VMKIT_OUTCOME_READY},
+};
+
+START_TEST(nothing_is_left_of_one_that_ended)
+{
+    set_up();
+    for (int i = 0; i < 3; i++) {
+        snapshot_guest_do(fork_, endings[_i].command, endings[_i].argument, endings[_i].kind);
+        check_kind(endings[_i].kind);
+        reset_and_compare();
+    }
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    tear_down();
+}
+END_TEST
+
+/* One after the other, on top of what the reset before left. */
+START_TEST(nothing_is_left_of_all_of_them_in_turns)
+{
+    size_t count = sizeof endings / sizeof endings[0];
+    set_up();
+    for (size_t i = 0; i < 2 * count; i++) {
+        size_t which = (i * 5 + (size_t)_i) % count;
+        snapshot_guest_do(fork_, endings[which].command, endings[which].argument,
+                          endings[which].kind);
+        reset_and_compare();
+    }
+    tear_down();
+}
+END_TEST
+
+START_TEST(nothing_is_left_of_one_that_reached_its_time)
+{
+    vmkit_sandbox_config *config = NULL;
+    ck_assert_int_eq(vmkit_sandbox_config_new(&config, NULL), 0);
+    vmkit_sandbox_config_set_memory_limit(config, 64 * MIB, NULL);
+    if (_i == 0)
+        vmkit_sandbox_config_set_wall_time_limit(config, 300 * MILLISECOND, NULL);
+    else
+        vmkit_sandbox_config_set_cpu_time_limit(config, 300 * MILLISECOND, NULL);
+    set_up_with(config);
+    for (int i = 0; i < 2; i++) {
+        snapshot_guest_do(fork_, "soil-end", 2, VMKIT_OUTCOME_LIMIT);
+        reset_and_compare();
+    }
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    vmkit_sandbox_config_unref(config);
+    tear_down();
+}
+END_TEST
+
+/* What KVM still knew of the pages of before would not be in any table. */
+START_TEST(the_processor_sees_no_page_of_before)
+{
+    set_up();
+    struct guest_shared shared = snapshot_guest_get_shared(fork_);
+    const struct {
+        const char *command;
+        uint64_t argument;
+        enum vmkit_outcome_kind kind;
+    } looks[] = {
+        {"peek", GUEST_FAR, VMKIT_OUTCOME_SIGNALLED},
+        {"poke", GUEST_MOVED, VMKIT_OUTCOME_SIGNALLED},
+        {"jump", shared.region + 8 * 4096, VMKIT_OUTCOME_SIGNALLED},
+        {"peek", shared.region, VMKIT_OUTCOME_READY},
+        {"poke", shared.region + 4 * 4096, VMKIT_OUTCOME_READY},
+        {"peek", shared.region + 12 * 4096, VMKIT_OUTCOME_READY},
+        {"poke", shared.region + 16 * 4096, VMKIT_OUTCOME_READY},
+        {"peek", shared.region + 20 * 4096, VMKIT_OUTCOME_READY},
+    };
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+        snapshot_guest_ask(fork_, "split", 0);
+        if (i % 2 == 1)
+            snapshot_guest_ask(fork_, "peek", GUEST_FAR);
+        snapshot_guest_reset(fork_);
+        snapshot_guest_do(fork_, looks[i].command, looks[i].argument, looks[i].kind);
+        if (strcmp(looks[i].command, "peek") == 0 && looks[i].kind == VMKIT_OUTCOME_READY)
+            ck_assert_uint_eq(snapshot_guest_result(fork_), 2);
+        reset_and_compare();
+    }
+    tear_down();
+}
+END_TEST
+
+static void *
+kill_after(void *sandbox)
+{
+    usleep(30000);
+    vmkit_sandbox_kill(sandbox);
+    return NULL;
+}
+
+/* It does not matter where the kill comes: in the guest, on the way in or out, in the library. */
+START_TEST(nothing_is_left_of_one_that_was_killed)
+{
+    set_up();
+    for (int i = 0; i < 8; i++) {
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, kill_after, fork_), 0);
+        snapshot_guest_do(fork_, i % 2 == 0 ? "soil-end" : "exhaust-slowly", 2,
+                          VMKIT_OUTCOME_KILLED);
+        pthread_join(thread, NULL);
+        reset_and_compare();
+    }
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    tear_down();
+}
+END_TEST
+
+START_TEST(a_kill_before_the_reset_does_not_hold_after_it)
+{
+    set_up();
+    vmkit_sandbox_kill(fork_);
+    vmkit_sandbox_kill(fork_);
+    snapshot_guest_reset(fork_);
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    vmkit_sandbox_kill(fork_);
+    snapshot_guest_do(fork_, "check", 0, VMKIT_OUTCOME_KILLED);
+    snapshot_guest_reset(fork_);
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    tear_down();
+}
+END_TEST
+
+/* What the guest itself can ask for. */
+START_TEST(a_program_sees_no_difference)
+{
+    set_up();
+    snapshot_guest_ask(pristine, "tell", 0);
+    char *expected = strdup(snapshot_guest_output(pristine));
+    ck_assert_uint_gt(strlen(expected), 400);
+    for (int i = 0; i < 3; i++) {
+        snapshot_guest_ask(fork_, "files", 0);
+        snapshot_guest_ask(fork_, "tell", 0);
+        ck_assert_str_ne(snapshot_guest_output(fork_), expected);
+        snapshot_guest_reset(fork_);
+        snapshot_guest_ask(fork_, "soil", 0);
+        snapshot_guest_reset(fork_);
+        snapshot_guest_ask(fork_, "tell", 0);
+        ck_assert_str_eq(snapshot_guest_output(fork_), expected);
+        snapshot_guest_reset(fork_);
+    }
+    free(expected);
+    tear_down();
+}
+END_TEST
+
+START_TEST(statistics_begin_anew)
+{
+    struct vmkit_sandbox_stats stats = {.size = sizeof stats}, first;
+    uint64_t count = 1;
+    set_up();
+    ck_assert_int_eq(vmkit_sandbox_get_stats(pristine, &stats, NULL), 0);
+    first = stats;
+    ck_assert_uint_eq(first.exits, 0);
+    snapshot_guest_ask(fork_, "soil", 0);
+    ck_assert_int_eq(vmkit_sandbox_get_stats(fork_, &stats, NULL), 0);
+    ck_assert_uint_gt(stats.syscalls, 10);
+    ck_assert_uint_gt(stats.memory_peak_bytes, first.memory_peak_bytes);
+    snapshot_guest_reset(fork_);
+    ck_assert_int_eq(vmkit_sandbox_get_stats(fork_, &stats, NULL), 0);
+    ck_assert_int_eq(memcmp(&stats, &first, sizeof stats), 0);
+    ck_assert_int_eq(vmkit_sandbox_get_syscall_count(fork_, 1, &count, NULL), 0);
+    ck_assert_uint_eq(count, 0);
+    tear_down();
+}
+END_TEST
+
+static long
+read_status(const char *key)
+{
+    char line[256];
+    long value = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, key, strlen(key)) == 0)
+            value = strtol(line + strlen(key), NULL, 10);
+    }
+    fclose(file);
+    return value;
+}
+
+/* KiB of the fork's guest memory that are its own. */
+static long
+read_own_memory(void)
+{
+    uintptr_t low = (uintptr_t)vmk_frames_get_memory(fork_->frames);
+    uintptr_t high = low + vmk_frames_get_size(fork_->frames);
+    char line[512];
+    bool inside = false;
+    long sum = 0;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned long start, end;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = start >= low && end <= high;
+        else if (inside && strncmp(line, "Anonymous:", 10) == 0)
+            sum += strtol(line + 10, NULL, 10);
+    }
+    fclose(file);
+    return sum;
+}
+
+static unsigned
+count_entries(const char *path)
+{
+    DIR *folder = opendir(path);
+    unsigned count = 0;
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static unsigned
+count_mappings(void)
+{
+    FILE *file = fopen("/proc/self/maps", "r");
+    unsigned lines = 0;
+    for (int c; (c = fgetc(file)) != EOF;)
+        lines += c == '\n';
+    fclose(file);
+    return lines;
+}
+
+/* A sanitizer keeps what was freed, and takes its time. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED true
+#define RESETS 1000u
+#else
+#define SANITIZED false
+#define RESETS 10000u
+#endif
+
+/* A mixture of what forks do, with more tables than are kept. */
+static void
+use_and_reset(uint64_t i)
+{
+    snapshot_guest_ask(fork_, "touch", i % 20);
+    if (i % 5 == 0)
+        snapshot_guest_ask(fork_, "churn", i);
+    if (i % 50 == 0)
+        snapshot_guest_do(fork_, "soil-end", 1, VMKIT_OUTCOME_SIGNALLED);
+    snapshot_guest_reset(fork_);
+}
+
+START_TEST(ten_thousand_resets_cost_no_more_than_ten)
+{
+    set_up();
+    for (uint64_t i = 0; i < 100; i++)
+        use_and_reset(i);
+    long rss = read_status("VmRSS:"), own = read_own_memory();
+    unsigned fds = count_entries("/proc/self/fd"), mappings = count_mappings();
+    uint64_t begin = guest_cpu_ns(), first = 0, last = 0;
+    for (uint64_t i = 0; i < RESETS; i++) {
+        use_and_reset(i);
+        if (i == RESETS / 10)
+            first = guest_cpu_ns() - begin;
+        if (i == RESETS - RESETS / 10)
+            begin = guest_cpu_ns();
+    }
+    last = guest_cpu_ns() - begin;
+    snapshot_guest_compare(fork_, pristine);
+    ck_assert_uint_eq(count_entries("/proc/self/fd"), fds);
+    ck_assert_uint_le(count_mappings(), mappings + 10);
+    /* KiB; one page that stays with each of them would be ten times as much. */
+    ck_assert_int_le(read_own_memory(), own + 2048);
+    if (!SANITIZED)
+        ck_assert_int_le(read_status("VmRSS:"), rss + 4096);
+    ck_assert_uint_le(last, first * 3);
+    tear_down();
+}
+END_TEST
+
+/* Pages that are written once and never again do not stay for ever. */
+START_TEST(what_is_no_longer_written_is_given_back)
+{
+    set_up();
+    snapshot_guest_ask(fork_, "touch", 1000);
+    snapshot_guest_reset(fork_);
+    long high = read_own_memory();
+    ck_assert_int_ge(high, 4000);
+    for (int i = 0; i < 200; i++) {
+        ck_assert_uint_eq(snapshot_guest_ask(fork_, "touch", 10), 0);
+        snapshot_guest_reset(fork_);
+    }
+    ck_assert_int_le(read_own_memory(), high - 3000);
+    snapshot_guest_compare(fork_, pristine);
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "touch", 1000), 0);
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 1000);
+    reset_and_compare();
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    tear_down();
+}
+END_TEST
+
+/* However much a fork used of its limit, the next one has as much. */
+START_TEST(the_memory_limit_is_the_same_each_time)
+{
+    uint64_t syscalls[3];
+    set_up();
+    for (int i = 0; i < 3; i++) {
+        struct vmkit_sandbox_stats stats = {.size = sizeof stats};
+        snapshot_guest_do(fork_, "exhaust", 0, VMKIT_OUTCOME_LIMIT);
+        ck_assert_int_eq(vmkit_sandbox_get_stats(fork_, &stats, NULL), 0);
+        syscalls[i] = stats.syscalls;
+        snapshot_guest_reset(fork_);
+        for (uint64_t k = 0; k < 4; k++) {
+            snapshot_guest_ask(fork_, "churn", k + (uint64_t)i);
+            snapshot_guest_reset(fork_);
+        }
+    }
+    ck_assert_uint_eq(syscalls[1], syscalls[0]);
+    ck_assert_uint_eq(syscalls[2], syscalls[0]);
+    tear_down();
+}
+END_TEST
+
+Suite *
+make_suite(void)
+{
+    Suite *suite = suite_create("snapshot_reset");
+    TCase *tcase = tcase_create("snapshot_reset");
+
+    tcase_set_timeout(tcase, 250);
+    tcase_add_test(tcase, nothing_is_left_of_one_that_was_not_run);
+    tcase_add_loop_test(tcase, nothing_is_left_of_pages_that_were_written, 0, 4);
+    tcase_add_loop_test(tcase, nothing_is_left_of_one_that_ended, 0,
+                        sizeof endings / sizeof endings[0]);
+    tcase_add_loop_test(tcase, nothing_is_left_of_all_of_them_in_turns, 0, 2);
+    tcase_add_loop_test(tcase, nothing_is_left_of_one_that_reached_its_time, 0, 2);
+    tcase_add_test(tcase, the_processor_sees_no_page_of_before);
+    tcase_add_test(tcase, nothing_is_left_of_one_that_was_killed);
+    tcase_add_test(tcase, a_kill_before_the_reset_does_not_hold_after_it);
+    tcase_add_test(tcase, a_program_sees_no_difference);
+    tcase_add_test(tcase, statistics_begin_anew);
+    tcase_add_test(tcase, ten_thousand_resets_cost_no_more_than_ten);
+    tcase_add_test(tcase, what_is_no_longer_written_is_given_back);
+    tcase_add_test(tcase, the_memory_limit_is_the_same_each_time);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
