@@ -10,6 +10,7 @@
 #include <vmkit/error.h>
 #include <vmkit/host.h>
 #include <vmkit/memory.h>
+#include <vmkit/pool.h>
 #include <vmkit/sandbox.h>
 #include <vmkit/snapshot.h>
 #include <vmkit/vcpu.h>

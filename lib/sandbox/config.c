@@ -97,6 +97,16 @@ copy_streams(vmkit_sandbox_config *to, const vmkit_sandbox_config *from)
     }
 }
 
+static void
+copy_limits(vmkit_sandbox_config *to, const vmkit_sandbox_config *from)
+{
+    to->memory_limit = from->memory_limit;
+    to->cpu_time_limit_ns = from->cpu_time_limit_ns;
+    to->wall_time_limit_ns = from->wall_time_limit_ns;
+    to->open_files_limit = from->open_files_limit;
+    to->output_limit = from->output_limit;
+}
+
 int
 vmk_config_copy_resources(const vmkit_sandbox_config *config,
                           const struct vmk_program_config *program,
@@ -110,8 +120,10 @@ vmk_config_copy_resources(const vmkit_sandbox_config *config,
     bool done = true;
     if (given || config != NULL)
         done = copy_program(copy, given ? program : &config->program);
-    if (config != NULL)
+    if (config != NULL) {
+        copy_limits(copy, config);
         copy_streams(copy, config);
+    }
     if (config != NULL && done)
         done = copy_folders(copy, config);
     if (!done) {

@@ -91,8 +91,9 @@ struct vmkit_sandbox_config {
 int
 vmk_config_new(vmkit_sandbox_config **ret_config, vmkit_error **ret_error);
 
-/* One of its own with the folders and the streams of `config`, or the default ones for NULL, that
- * nobody else changes. It has `program` in place of the configuration's, unless that is empty. */
+/* One of its own with the folders, the streams and the limits of `config`, or the default ones for
+ * NULL, that nobody else changes. It has `program` in place of the configuration's, unless that is
+ * empty. */
 int
 vmk_config_copy_resources(const vmkit_sandbox_config *config,
                           const struct vmk_program_config *program,

@@ -95,7 +95,7 @@ vmk_sandbox_alloc(const struct vmk_limits *limits, vmkit_sandbox **ret_sandbox,
     if (process->wake_fd < 0) {
         int r = vmk_error_set_known(ret_error, errno,
                                     VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
-                                    VMKIT_ERROR_IO, "making a sandbox");
+                                    VMKIT_ERROR_IO, "eventfd(2) for a sandbox");
         vmk_sandbox_free(sandbox);
         return r;
     }

@@ -34,6 +34,12 @@ struct vmk_fork {
     uint64_t cpu_before_ns;          /* Of the process, when it was forked. */
 };
 
+/* Where it stands in the pool that forked it; never changes. */
+struct vmk_pool_place {
+    struct vmkit_pool *pool; /* NULL: in none */
+    uint32_t place;
+};
+
 struct vmkit_sandbox {
     atomic_uint references;
     pthread_mutex_t lock;      /* `state` */
@@ -48,6 +54,7 @@ struct vmkit_sandbox {
     struct vmkit_vm *vm;
     struct vmkit_vcpu *vcpu;
     struct vmk_fork fork;
+    struct vmk_pool_place pool;
 };
 
 /* `system` is NULL for the host's own KVM. */

@@ -14,7 +14,8 @@ vmk_descriptor_keep(int fd)
     if (fd < 0 || fd >= VMK_DESCRIPTOR_FIRST)
         return fd;
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
-    int err = errno;
+    /* EINVAL says that no number from there on is below RLIMIT_NOFILE. */
+    int err = errno == EINVAL ? EMFILE : errno;
     close(fd);
     errno = err;
     return moved;
