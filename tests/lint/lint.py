@@ -5,13 +5,14 @@ it has to find, and samples that it has to leave alone."""
 import os
 import sys
 
+import glib
 import headers
 import rooms
 import samples
 import source
 import text
 
-RULES = rooms.RULES + headers.RULES + text.RULES
+RULES = rooms.RULES + glib.RULES + headers.RULES + text.RULES
 
 
 def case(number, good, name, details=()):
