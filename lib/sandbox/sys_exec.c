@@ -19,10 +19,15 @@
 #include <glib.h>
 #include <signal.h>
 #include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SCRIPT_LINE 256
+#define BLANKS " \t"
+/* "/dev/fd/" with a number and a slash. */
+#define DESCRIPTOR_PATH_MAX 24
 /* Strings that are read between two looks at the limits of time. */
 #define STRINGS_BETWEEN_CHECKS 64
 
@@ -83,7 +88,8 @@ strings_read(struct strings *strings, struct vmk_process *process, uint64_t vect
 
 /* What a call of execve is about, until it takes effect. */
 struct request {
-    char path[PATH_MAX];
+    char path[DESCRIPTOR_PATH_MAX + PATH_MAX]; /* As the new program is told it. */
+    bool path_closes;                          /* By its descriptor, which is closed then. */
     struct strings arguments;
     struct strings environment;
     struct vmk_file *file;
@@ -97,50 +103,68 @@ request_clear(struct request *request)
     vmk_file_unref(request->file);
 }
 
-/* If the file is a script, turn the request to its interpreter. 1 when it was one. */
-static int
-follow_script(struct vmk_process *process, struct request *request)
+/* Cut the first line of a script into the interpreter's name and its one argument, NULL for none
+ * (fs/binfmt_script.c). False for a line that names nothing, or goes on behind the part of it that
+ * counts while still in the name. */
+static bool
+parse_script(char line[SCRIPT_LINE + 1], char **ret_interpreter, char **ret_argument)
 {
-    char line[SCRIPT_LINE + 1] = {0};
-    ssize_t n = vmk_file_pread(process, request->file, line, SCRIPT_LINE, 0);
-    if (n < 0)
-        return (int)n;
-    if (n < 2 || line[0] != '#' || line[1] != '!')
-        return 0;
+    size_t length = strcspn(line, "\n");
+    char *interpreter = line + 2 + strspn(line + 2, BLANKS);
+    size_t name = strcspn(interpreter, BLANKS "\n");
+    if (name == 0 || interpreter + name == line + SCRIPT_LINE)
+        return false;
+    while (strchr(BLANKS, line[length - 1]) != NULL)
+        length--;
+    line[length] = '\0';
+    char *argument = interpreter + name + strspn(interpreter + name, BLANKS);
+    interpreter[name] = '\0';
+    *ret_interpreter = interpreter;
+    *ret_argument = *argument == '\0' ? NULL : argument;
+    return true;
+}
 
-    line[strcspn(line, "\n")] = '\0';
-    char *interpreter = line + 2 + strspn(line + 2, " \t");
-    size_t length = strcspn(interpreter, " \t");
-    char *argument = interpreter + length + strspn(interpreter + length, " \t");
-    interpreter[length] = '\0';
-    for (size_t end = strlen(argument); end > 0 && strchr(" \t", argument[end - 1]); end--)
-        argument[end - 1] = '\0';
-    if (length == 0)
-        return -ENOEXEC;
-
-    /* interpreter, its one argument, the script, and the arguments without the first. */
+/* The arguments become: the interpreter, its argument, the script, and what was there but the
+ * first.
+ */
+static int
+prepend_interpreter(struct request *request, const char *interpreter, const char *argument)
+{
     struct strings arguments = {0};
-    int r = strings_add(&arguments, interpreter, length + 1);
-    if (r == 0 && *argument != '\0')
+    int r = strings_add(&arguments, interpreter, strlen(interpreter) + 1);
+    if (r == 0 && argument != NULL)
         r = strings_add(&arguments, argument, strlen(argument) + 1);
     if (r == 0)
         r = strings_add(&arguments, request->path, strlen(request->path) + 1);
-    size_t first = request->arguments.size == 0
-                       ? 0
-                       : strnlen((char *)request->arguments.data, request->arguments.size) + 1;
+    size_t first = strnlen((char *)request->arguments.data, request->arguments.size) + 1;
     if (r == 0 && request->arguments.size > first)
         r = strings_add(&arguments, request->arguments.data + first,
                         request->arguments.size - first);
     free(request->arguments.data);
     request->arguments = arguments;
-    if (r < 0)
-        return r;
+    return r;
+}
 
+/* If the file is a script, turn the request to its interpreter. 0 or a negative errno. */
+static int
+follow_script(struct vmk_process *process, struct request *request)
+{
+    char line[SCRIPT_LINE + 1] = {0}, *interpreter, *argument;
+    ssize_t n = vmk_file_pread(process, request->file, line, SCRIPT_LINE, 0);
+    if (n < 0)
+        return (int)n;
+    if (n < 2 || line[0] != '#' || line[1] != '!')
+        return 0;
+    if (!parse_script(line, &interpreter, &argument))
+        return -ENOEXEC;
+    if (request->path_closes)
+        return -ENOENT;
+
+    int r = prepend_interpreter(request, interpreter, argument);
     vmk_file_unref(request->file);
     request->file = NULL;
-    strcpy(request->path, interpreter);
-    r = vmk_files_open_program(process->files, AT_FDCWD, interpreter, 0, &request->file);
-    return r < 0 ? r : 1;
+    return r < 0 ? r
+                 : vmk_files_open_program(process->files, AT_FDCWD, interpreter, 0, &request->file);
 }
 
 static void
@@ -181,15 +205,29 @@ start_program(struct vmk_process *process, const struct request *request,
     return r;
 }
 
+/* A path that begins at a descriptor is told as one that the new program could open. */
+static void
+name_descriptor(const struct vmk_process *process, int dirfd, struct request *request)
+{
+    char lead[DESCRIPTOR_PATH_MAX];
+    if (dirfd == AT_FDCWD || request->path[0] == '/')
+        return;
+    snprintf(lead, sizeof lead, "/dev/fd/%d%s", dirfd, request->path[0] == '\0' ? "" : "/");
+    memmove(request->path + strlen(lead), request->path, strlen(request->path) + 1);
+    memcpy(request->path, lead, strlen(lead));
+    request->path_closes = process->files->table.entries[dirfd].close_on_exec;
+}
+
 static int64_t
 execute(struct vmk_process *process, int dirfd, int flags, const uint64_t args[3],
         struct request *request)
 {
-    ssize_t length =
-        vmk_uaccess_read_string(process->space, args[0], request->path, sizeof request->path);
+    ssize_t length = vmk_uaccess_read_string(process->space, args[0], request->path, PATH_MAX);
     if (length < 0)
         return length;
     int r = vmk_files_open_program(process->files, dirfd, request->path, flags, &request->file);
+    if (r == 0)
+        name_descriptor(process, dirfd, request);
     if (r == 0)
         r = strings_read(&request->arguments, process, args[1]);
     if (r == 0)
@@ -197,9 +235,10 @@ execute(struct vmk_process *process, int dirfd, int flags, const uint64_t args[3
     if (r < 0)
         return r;
     if (request->arguments.size == 0)
-        strings_add(&request->arguments, "", 1);
+        r = strings_add(&request->arguments, "", 1);
 
-    r = follow_script(process, request);
+    if (r == 0)
+        r = follow_script(process, request);
     if (r < 0)
         return r;
     struct vmk_program program = {.file = request->file, .image = -1, .path = request->path};

@@ -31,6 +31,20 @@ SAME(descriptors_end_at_the_programs_own_limit, "limit-files")
 SAME(what_is_queued_with_a_signal_comes_as_on_linux, "queue-info")
 SAME(a_timer_interrupts_a_computation_without_a_trace, "interrupted")
 
+SAME(execve_refuses_what_linux_refuses, "exec-errors")
+
+/* By whatever way, the next program gets the strings that Linux gives it. */
+START_TEST(a_program_goes_on_as_another_one)
+{
+    static const char *const ways[][2] = {
+        {"exec-script", "plain"},    {"exec-script", "blanks"}, {"exec-script", "unended"},
+        {"exec-script", "padded"},   {"exec-script", "none"},   {"exec-script", "descriptor"},
+        {"exec-self", "descriptor"}, {"exec-self", "none"},     {"exec-self", "path"},
+    };
+    guest_check_same((const char *const[]){"probe", ways[_i][0], ways[_i][1], NULL});
+}
+END_TEST
+
 START_TEST(random_memory_calls_end_as_on_linux)
 {
     char seed[16];
@@ -78,6 +92,8 @@ make_suite(void)
     tcase_add_test(tcase, cpu_time_beyond_the_programs_own_limits_warns_and_kills);
     tcase_add_test(tcase, descriptors_end_at_the_programs_own_limit);
     tcase_add_test(tcase, what_is_queued_with_a_signal_comes_as_on_linux);
+    tcase_add_test(tcase, execve_refuses_what_linux_refuses);
+    tcase_add_loop_test(tcase, a_program_goes_on_as_another_one, 0, 9);
     tcase_add_test(tcase, a_timer_interrupts_a_computation_without_a_trace);
     tcase_add_test(tcase, the_same_holds_for_a_program_that_can_be_moved);
     suite_add_tcase(suite, tcase);

@@ -23,6 +23,7 @@ extern const struct probe probe_cpu[];
 extern const struct probe probe_hostile[];
 extern const struct probe probe_exhaust[];
 extern const struct probe probe_process[];
+extern const struct probe probe_exec[];
 
 #define CHECK(condition)                                                   \
     do {                                                                   \
