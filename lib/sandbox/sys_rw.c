@@ -11,13 +11,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The file if the call may use it so. */
+/* The file if the call may use it so, with an explicit position or without. */
 static int
-get_file(struct vmk_process *process, uint64_t fd, bool write, struct vmk_file **ret_file)
+get_file(struct vmk_process *process, uint64_t fd, bool write, bool has_offset,
+         struct vmk_file **ret_file)
 {
     struct vmk_file *file = vmk_files_get(process->files, fd);
     if (file == NULL || (write ? !vmk_file_writable(file) : !vmk_file_readable(file)))
         return -EBADF;
+    if (has_offset && file->ops->seek == NULL)
+        return -ESPIPE;
     *ret_file = file;
     return 0;
 }
@@ -27,12 +30,8 @@ transfer_one(struct vmk_process *process, const uint64_t args[6], bool write, ui
 {
     struct vmk_guest_iovec buffer = {args[1], args[2]};
     struct vmk_file *file;
-    int result = get_file(process, args[0], write, &file);
-    if (result < 0)
-        return result;
-    if (offset != NULL && file->ops->seek == NULL)
-        return -ESPIPE;
-    return vmk_transfer(process, file, write, &buffer, 1, offset);
+    int result = get_file(process, args[0], write, offset != NULL, &file);
+    return result < 0 ? result : vmk_transfer(process, file, write, &buffer, 1, offset);
 }
 
 static int64_t
@@ -41,17 +40,13 @@ transfer_many(struct vmk_process *process, const uint64_t args[6], bool write, u
     struct vmk_guest_iovec buffers[VMK_GUEST_IOV_MAX];
     struct vmk_file *file;
     uint64_t count = args[2];
-    int result = get_file(process, args[0], write, &file);
-    if (result < 0)
-        return result;
-    if (offset != NULL && file->ops->seek == NULL)
-        return -ESPIPE;
-    if (count > VMK_GUEST_IOV_MAX)
-        return -EINVAL;
-    result = vmk_uaccess_read(process->space, args[1], buffers, count * sizeof buffers[0]);
-    if (result < 0)
-        return result;
-    return vmk_transfer(process, file, write, buffers, (unsigned)count, offset);
+    int result = get_file(process, args[0], write, offset != NULL, &file);
+    if (result == 0 && count > VMK_GUEST_IOV_MAX)
+        result = -EINVAL;
+    if (result == 0)
+        result = vmk_uaccess_read(process->space, args[1], buffers, count * sizeof buffers[0]);
+    return result < 0 ? result
+                      : vmk_transfer(process, file, write, buffers, (unsigned)count, offset);
 }
 
 /* An explicit position; Linux takes negative ones for none. */
@@ -63,54 +58,6 @@ transfer_at(struct vmk_process *process, const uint64_t args[6], bool write, boo
         return -EINVAL;
     return many ? transfer_many(process, args, write, &offset)
                 : transfer_one(process, args, write, &offset);
-}
-
-int64_t
-vmk_sys_read(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_one(process, args, false, NULL);
-}
-
-int64_t
-vmk_sys_write(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_one(process, args, true, NULL);
-}
-
-int64_t
-vmk_sys_readv(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_many(process, args, false, NULL);
-}
-
-int64_t
-vmk_sys_writev(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_many(process, args, true, NULL);
-}
-
-int64_t
-vmk_sys_pread64(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_at(process, args, false, false);
-}
-
-int64_t
-vmk_sys_pwrite64(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_at(process, args, true, false);
-}
-
-int64_t
-vmk_sys_preadv(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_at(process, args, false, true);
-}
-
-int64_t
-vmk_sys_pwritev(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_at(process, args, true, true);
 }
 
 /* The flags that ask for a way of writing are hints here; the ones that change the result are not
@@ -126,17 +73,22 @@ transfer_flags(struct vmk_process *process, const uint64_t args[6], bool write)
     return transfer_at(process, args, write, true);
 }
 
-int64_t
-vmk_sys_preadv2(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_flags(process, args, false);
-}
+#define CALL(name, transfer, ...)                                               \
+    int64_t vmk_sys_##name(struct vmk_process *process, const uint64_t args[6]) \
+    {                                                                           \
+        return transfer(process, args, __VA_ARGS__);                            \
+    }
 
-int64_t
-vmk_sys_pwritev2(struct vmk_process *process, const uint64_t args[6])
-{
-    return transfer_flags(process, args, true);
-}
+CALL(read, transfer_one, false, NULL)
+CALL(write, transfer_one, true, NULL)
+CALL(readv, transfer_many, false, NULL)
+CALL(writev, transfer_many, true, NULL)
+CALL(pread64, transfer_at, false, false)
+CALL(pwrite64, transfer_at, true, false)
+CALL(preadv, transfer_at, false, true)
+CALL(pwritev, transfer_at, true, true)
+CALL(preadv2, transfer_flags, false)
+CALL(pwritev2, transfer_flags, true)
 
 int64_t
 vmk_sys_lseek(struct vmk_process *process, const uint64_t args[6])
