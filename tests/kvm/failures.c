@@ -2,6 +2,7 @@
 /* Every KVM call, made to fail in turn: a clean error, and nothing left behind. */
 #include "harness.h"
 #include "kvm/x86_64.h"
+#include "saboteur.h"
 #include "vm/host.h"
 #include "vm/vcpu.h"
 #include "vm/x86_64.h"
@@ -12,58 +13,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-/* The kernel's operations, of which the one numbered `fail_at` fails. */
-struct saboteur {
-    int calls;
-    int fail_at;
-    int err;
-    bool failed;
-};
-
-static bool
-sabotage(struct saboteur *saboteur)
-{
-    bool fail = saboteur->calls++ == saboteur->fail_at;
-    saboteur->failed = saboteur->failed || fail;
-    return fail;
-}
-
-static int
-sabotaged_open(void *context, const char *path)
-{
-    struct saboteur *saboteur = context;
-    return sabotage(saboteur) ? -saboteur->err : vmk_kvm_default_ops.open(NULL, path);
-}
-
-static int
-sabotaged_ioctl(void *context, int fd, unsigned long request, uintptr_t argument)
-{
-    struct saboteur *saboteur = context;
-    if (sabotage(saboteur))
-        return -saboteur->err;
-    return vmk_kvm_default_ops.ioctl(NULL, fd, request, argument);
-}
-
-static int
-sabotaged_map(void *context, int fd, size_t size, void **ret_address)
-{
-    struct saboteur *saboteur = context;
-    return sabotage(saboteur) ? -saboteur->err
-                              : vmk_kvm_default_ops.map(NULL, fd, size, ret_address);
-}
-
-static void
-plain_unmap(void *context, void *address, size_t size)
-{
-    vmk_kvm_default_ops.unmap(NULL, address, size);
-}
-
-static void
-plain_close(void *context, int fd)
-{
-    vmk_kvm_default_ops.close(NULL, fd);
-}
 
 static int
 use_registers(struct vmkit_vcpu *vcpu, vmkit_error **error)
@@ -155,14 +104,7 @@ static int
 live(struct saboteur *saboteur, enum vmk_vm_irqchip irqchip, struct vmkit_memory *memory,
      vmkit_error **error)
 {
-    struct vmk_kvm_ops ops = {
-        .open = sabotaged_open,
-        .ioctl = sabotaged_ioctl,
-        .map = sabotaged_map,
-        .unmap = plain_unmap,
-        .close = plain_close,
-        .context = saboteur,
-    };
+    struct vmk_kvm_ops ops = saboteur_get_ops(saboteur);
     struct vmk_vm_options options = {.real_mode = true, .irqchip = irqchip, .split_pins = 24};
     struct vmkit_vm *vm = NULL;
     int result = vmk_kvm_system_open(&ops, NULL, &options.system, error);
@@ -258,12 +200,7 @@ END_TEST
 START_TEST(a_vm_whose_run_failed_with_EIO_says_so_for_ever)
 {
     struct saboteur saboteur = {.fail_at = -1, .err = EIO};
-    struct vmk_kvm_ops ops = {.open = sabotaged_open,
-                              .ioctl = sabotaged_ioctl,
-                              .map = sabotaged_map,
-                              .unmap = plain_unmap,
-                              .close = plain_close,
-                              .context = &saboteur};
+    struct vmk_kvm_ops ops = saboteur_get_ops(&saboteur);
     struct vmk_vm_options options = {0};
     struct vmkit_vm *vm;
     struct vmkit_vcpu *vcpu;
@@ -300,12 +237,7 @@ START_TEST(a_probe_that_fails_in_any_call_is_a_status_and_leaves_nothing)
     do {
         struct vmkit_host *host = NULL;
         saboteur = (struct saboteur){.fail_at = at++, .err = EIO};
-        struct vmk_kvm_ops ops = {.open = sabotaged_open,
-                                  .ioctl = sabotaged_ioctl,
-                                  .map = sabotaged_map,
-                                  .unmap = plain_unmap,
-                                  .close = plain_close,
-                                  .context = &saboteur};
+        struct vmk_kvm_ops ops = saboteur_get_ops(&saboteur);
         ck_assert_int_eq(vmk_host_probe(&ops, NULL, true, &host, NULL), 0);
         ck_assert_int_eq(vmk_host_get_status(host),
                          saboteur.failed ? VMKIT_HOST_BROKEN : VMKIT_HOST_USABLE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A sandbox whose KVM calls fail, each in turn: a clean error, and nothing left behind. */
 #include "harness.h"
-#include "kvm/ops.h"
 #include "kvm/system.h"
+#include "saboteur.h"
 #include "sandbox/sandbox.h"
 #include "sandbox_guest.h"
 
@@ -10,58 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-struct saboteur {
-    int calls;
-    int fail_at;
-    int err;
-    bool failed;
-};
-
-static bool
-sabotage(struct saboteur *saboteur)
-{
-    bool fail = saboteur->calls++ == saboteur->fail_at;
-    saboteur->failed = saboteur->failed || fail;
-    return fail;
-}
-
-static int
-sabotaged_open(void *context, const char *path)
-{
-    struct saboteur *saboteur = context;
-    return sabotage(saboteur) ? -saboteur->err : vmk_kvm_default_ops.open(NULL, path);
-}
-
-static int
-sabotaged_ioctl(void *context, int fd, unsigned long request, uintptr_t argument)
-{
-    struct saboteur *saboteur = context;
-    if (sabotage(saboteur))
-        return -saboteur->err;
-    return vmk_kvm_default_ops.ioctl(NULL, fd, request, argument);
-}
-
-static int
-sabotaged_map(void *context, int fd, size_t size, void **ret_address)
-{
-    struct saboteur *saboteur = context;
-    if (sabotage(saboteur))
-        return -saboteur->err;
-    return vmk_kvm_default_ops.map(NULL, fd, size, ret_address);
-}
-
-static void
-plain_unmap(void *context, void *address, size_t size)
-{
-    vmk_kvm_default_ops.unmap(NULL, address, size);
-}
-
-static void
-plain_close(void *context, int fd)
-{
-    vmk_kvm_default_ops.close(NULL, fd);
-}
 
 static int
 lowest_fd(void)
@@ -87,12 +35,7 @@ static bool
 live(const vmkit_sandbox_config *config, int fail_at, int err)
 {
     struct saboteur saboteur = {.fail_at = fail_at, .err = err};
-    const struct vmk_kvm_ops ops = {.open = sabotaged_open,
-                                    .ioctl = sabotaged_ioctl,
-                                    .map = sabotaged_map,
-                                    .unmap = plain_unmap,
-                                    .close = plain_close,
-                                    .context = &saboteur};
+    const struct vmk_kvm_ops ops = saboteur_get_ops(&saboteur);
     struct vmk_kvm_system *system = NULL;
     vmkit_sandbox *sandbox = NULL;
     struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
