@@ -13,6 +13,7 @@
 #include <vmkit/pool.h>
 #include <vmkit/sandbox.h>
 #include <vmkit/snapshot.h>
+#include <vmkit/snapshot_file.h>
 #include <vmkit/vcpu.h>
 #include <vmkit/version.h>
 #include <vmkit/vm.h>

@@ -36,10 +36,11 @@
 #include <stdint.h>
 
 #define VMK_ARCHIVE_PAGE_SIZE UINT64_C(4096)
-#define VMK_ARCHIVE_NAME_SIZE 24         /* of a section, with at least one NUL */
-#define VMK_ARCHIVE_ARCHITECTURE_SIZE 16 /* with at least one NUL */
-#define VMK_ARCHIVE_MAX_SECTIONS 256     /* the memory's own ones included */
-#define VMK_ARCHIVE_MAX_DEPTH 64         /* of a chain of parents */
+#define VMK_ARCHIVE_NAME_SIZE 24                    /* of a section, with at least one NUL */
+#define VMK_ARCHIVE_ARCHITECTURE_SIZE 16            /* with at least one NUL */
+#define VMK_ARCHIVE_MAX_SECTIONS 256                /* the memory's own ones included */
+#define VMK_ARCHIVE_MAX_DEPTH 64                    /* of a chain of parents */
+#define VMK_ARCHIVE_MAX_SECTION (UINT64_C(1) << 32) /* bytes of one */
 #define VMK_ARCHIVE_MAX_MEMORY (UINT64_C(1) << 52)
 
 /* Section flags. */
@@ -84,7 +85,8 @@ vmk_archive_writer_add_section(struct vmk_archive_writer *writer, const char *na
                                uint32_t version, uint32_t flags, const void *data, uint64_t size,
                                vmkit_error **ret_error);
 
-/* The memory at [gpa, gpa + size), above all that was added before. Lent until flush(). */
+/* The memory at [gpa, gpa + size), above all that was added before. Lent until flush() or finish(),
+ * or until a call fails. */
 int
 vmk_archive_writer_add_memory(struct vmk_archive_writer *writer, uint64_t gpa, const void *hva,
                               uint64_t size, vmkit_error **ret_error);
@@ -234,5 +236,51 @@ vmk_archive_find(const struct vmk_archive *archive, uint64_t page, struct vmk_ar
 int
 vmk_archive_read_memory(const struct vmk_archive *archive, uint64_t gpa, void *buffer,
                         uint64_t size, vmkit_error **ret_error);
+
+/* Where memory of an archive goes to: whole pages. */
+struct vmk_archive_target {
+    uint64_t gpa;
+    uint64_t size;
+    void *hva;
+};
+
+/* Flags of load. */
+enum {
+    /* The targets are zero already: zero pages are not touched. */
+    VMK_ARCHIVE_SKIP_ZEROS = 1,
+};
+
+/* Copy memory to the targets, checked, with as many threads as the settings allow. What was not
+ * copied yet when it fails is not said. */
+int
+vmk_archive_load(const struct vmk_archive *archive, const struct vmk_archive_target *targets,
+                 size_t count, uint32_t flags, const struct vmk_archive_settings *settings,
+                 vmkit_error **ret_error);
+
+/* Check every byte of this file, but not its parents. */
+int
+vmk_archive_verify(const struct vmk_archive *archive, const struct vmk_archive_settings *settings,
+                   vmkit_error **ret_error);
+
+/* Write the archive with all of its parents as one that needs none, to `path` or, when that is
+ * NULL, to `fd`. */
+int
+vmk_archive_merge(const struct vmk_archive *archive, const char *path, int fd,
+                  const struct vmk_archive_settings *settings, vmkit_error **ret_error);
+
+struct vmk_archive_diff {
+    uint32_t sections_equal;
+    uint32_t sections_changed;
+    uint32_t sections_only_in_first;
+    uint32_t sections_only_in_second;
+    uint64_t pages_equal;
+    uint64_t pages_changed; /* with those that only the larger memory has */
+    uint64_t pages_unknown; /* the same as in a parent that was not given */
+};
+
+/* Compare by checksums: two that are equal were not made to differ by anybody. */
+int
+vmk_archive_compare(const struct vmk_archive *a, const struct vmk_archive *b,
+                    struct vmk_archive_diff *ret_diff, vmkit_error **ret_error);
 
 #endif

@@ -250,6 +250,9 @@ vmk_format_get_entry(const uint8_t *bytes, const char *name, struct vmk_format_e
     if ((entry.section.flags & ~(uint32_t)(VMK_ARCHIVE_REQUIRED | VMK_FORMAT_STORAGE)) != 0 ||
         get64(bytes + ENTRY_RESERVED) != 0)
         return VMK_FORMAT_BAD(name, "its section \"%s\" has unknown flags", entry.section.name);
+    if (entry.section.size > VMK_ARCHIVE_MAX_SECTION)
+        return VMK_FORMAT_BAD(name, "its section \"%s\" has %" PRIu64 " bytes, more than %" PRIu64,
+                              entry.section.name, entry.section.size, VMK_ARCHIVE_MAX_SECTION);
     *ret_entry = entry;
     return 0;
 }

@@ -44,21 +44,6 @@ merge(uint64_t hash, uint64_t lane)
     return (hash ^ round_of(0, lane)) * prime1 + prime4;
 }
 
-/* Four lanes over stripes of 32 bytes. */
-static uint64_t
-hash_stripes(const uint8_t *at, const uint8_t *end, uint64_t seed)
-{
-    uint64_t a = seed + prime1 + prime2, b = seed + prime2, c = seed, d = seed - prime1;
-    for (; end - at >= 32; at += 32) {
-        a = round_of(a, load64(at));
-        b = round_of(b, load64(at + 8));
-        c = round_of(c, load64(at + 16));
-        d = round_of(d, load64(at + 24));
-    }
-    uint64_t hash = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
-    return merge(merge(merge(merge(hash, a), b), c), d);
-}
-
 static uint64_t
 hash_rest(uint64_t hash, const uint8_t *at, size_t size)
 {
@@ -76,11 +61,53 @@ hash_rest(uint64_t hash, const uint8_t *at, size_t size)
     return hash ^ hash >> 32;
 }
 
+void
+vmk_archive_hash_begin(struct vmk_archive_hash *hash, uint64_t seed)
+{
+    *hash = (struct vmk_archive_hash){
+        .lanes = {seed + prime1 + prime2, seed + prime2, seed, seed - prime1}, .seed = seed};
+}
+
+/* Four lanes over stripes of 32 bytes. */
+void
+vmk_archive_hash_add(struct vmk_archive_hash *hash, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    uint64_t a = hash->lanes[0], b = hash->lanes[1], c = hash->lanes[2], d = hash->lanes[3];
+    for (size_t left = size; left >= 32; left -= 32, at += 32) {
+        a = round_of(a, load64(at));
+        b = round_of(b, load64(at + 8));
+        c = round_of(c, load64(at + 16));
+        d = round_of(d, load64(at + 24));
+    }
+    memcpy(hash->lanes, (uint64_t[]){a, b, c, d}, sizeof hash->lanes);
+    hash->size += size;
+}
+
+static uint64_t
+merge_lanes(const uint64_t *lanes)
+{
+    uint64_t hash =
+        rotate(lanes[0], 1) + rotate(lanes[1], 7) + rotate(lanes[2], 12) + rotate(lanes[3], 18);
+    for (size_t i = 0; i < 4; i++)
+        hash = merge(hash, lanes[i]);
+    return hash;
+}
+
+uint64_t
+vmk_archive_hash_end(struct vmk_archive_hash *hash, const void *data, size_t size)
+{
+    size_t striped = size & ~(size_t)31;
+    vmk_archive_hash_add(hash, data, size);
+    uint64_t value = hash->size >= 32 ? merge_lanes(hash->lanes) : hash->seed + prime5;
+    const uint8_t *rest = size == 0 ? NULL : (const uint8_t *)data + striped;
+    return hash_rest(value + hash->size, rest, size - striped);
+}
+
 uint64_t
 vmk_archive_hash(const void *data, size_t size, uint64_t seed)
 {
-    const uint8_t *at = data;
-    uint64_t hash = size >= 32 ? hash_stripes(at, at + size, seed) : seed + prime5;
-    size_t striped = size & ~(size_t)31;
-    return hash_rest(hash + size, at == NULL ? NULL : at + striped, size - striped);
+    struct vmk_archive_hash hash;
+    vmk_archive_hash_begin(&hash, seed);
+    return vmk_archive_hash_end(&hash, data, size);
 }

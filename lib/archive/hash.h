@@ -11,7 +11,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct vmk_archive_hash {
+    uint64_t lanes[4];
+    uint64_t seed;
+    uint64_t size;
+};
+
 uint64_t
 vmk_archive_hash(const void *data, size_t size, uint64_t seed);
+
+/* The same piece by piece: all pieces but the last one have a multiple of 32 bytes. */
+void
+vmk_archive_hash_begin(struct vmk_archive_hash *hash, uint64_t seed);
+
+void
+vmk_archive_hash_add(struct vmk_archive_hash *hash, const void *data, size_t size);
+
+/* Add the last piece, which may be empty. */
+uint64_t
+vmk_archive_hash_end(struct vmk_archive_hash *hash, const void *data, size_t size);
 
 #endif

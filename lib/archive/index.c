@@ -131,3 +131,17 @@ vmk_index_find(const struct vmk_archive_index *index, uint64_t page)
     }
     return &index->extents[low];
 }
+
+uint64_t
+vmk_index_find_rank(const struct vmk_archive_index *index, uint64_t rank)
+{
+    size_t low = 0, high = index->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (index->extents[middle].rank <= rank)
+            low = middle;
+        else
+            high = middle;
+    }
+    return index->extents[low].page + (rank - index->extents[low].rank);
+}

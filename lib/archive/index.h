@@ -48,4 +48,8 @@ vmk_index_get(struct vmk_archive_index *index, const uint8_t *bytes, uint64_t si
 const struct vmk_archive_extent *
 vmk_index_find(const struct vmk_archive_index *index, uint64_t page);
 
+/* The page of the memory that is the data page of a rank. */
+uint64_t
+vmk_index_find_rank(const struct vmk_archive_index *index, uint64_t rank);
+
 #endif

@@ -2,6 +2,7 @@
 #include "archive/input.h"
 
 #include "archive/format.h"
+#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -78,7 +79,7 @@ static int
 copy_all(int from, const char *name, uint64_t limit, vmkit_error **ret_error)
 {
     uint8_t *buffer = malloc(COPY_PIECE);
-    int to = memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int to = vmk_descriptor_keep(memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     int result = 0;
     if (buffer == NULL || to < 0)
         result = vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
@@ -117,7 +118,8 @@ int
 vmk_input_open_path(const char *path, bool copy, uint64_t limit, vmkit_error **ret_error)
 {
     /* Nobody waits here for the writer of a FIFO; a copy waits when it reads. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (copy ? 0 : O_NONBLOCK));
+    int fd =
+        vmk_descriptor_keep(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (copy ? 0 : O_NONBLOCK)));
     if (fd < 0) {
         int err = errno;
         return vmk_error_set_errno(ret_error, err,
@@ -136,7 +138,7 @@ vmk_input_open_fd(int fd, const char *name, bool copy, uint64_t limit, vmkit_err
 {
     if (copy)
         return copy_all(fd, name, limit, ret_error);
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, VMK_DESCRIPTOR_FIRST);
     if (own < 0)
         return vmk_error_set_errno(ret_error, errno == EBADF ? EINVAL : errno, VMKIT_ERROR_IO,
                                    "cannot use the descriptor of %s", name);

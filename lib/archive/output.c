@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "archive/output.h"
 
+#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -74,8 +75,8 @@ open_named(struct vmk_archive_output *output, vmkit_error **ret_error)
         err = make_name(output);
         if (err != 0)
             break;
-        output->fd = openat(output->folder, output->temporary,
-                            O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+        output->fd = vmk_descriptor_keep(openat(
+            output->folder, output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE));
         err = output->fd < 0 ? errno : 0;
     }
     if (err == 0)
@@ -87,7 +88,8 @@ open_named(struct vmk_archive_output *output, vmkit_error **ret_error)
 static int
 open_temporary(struct vmk_archive_output *output, vmkit_error **ret_error)
 {
-    output->fd = openat(output->folder, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, FILE_MODE);
+    output->fd = vmk_descriptor_keep(
+        openat(output->folder, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, FILE_MODE));
     if (output->fd >= 0 && is_linkable(output->fd))
         return 0;
     if (output->fd >= 0)
@@ -107,7 +109,7 @@ open_folder(struct vmk_archive_output *output, const char *path, vmkit_error **r
         free(folder);
         return no_memory(ret_error);
     }
-    output->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    output->folder = vmk_descriptor_keep(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     int err = output->folder < 0 ? errno : 0;
     free(folder);
     if (err != 0)
@@ -240,6 +242,11 @@ vmk_output_writev(struct vmk_archive_output *output, struct iovec *iov, int coun
             continue;
         }
         ssize_t n = write_some(output, iov, count);
+        if (n == -EFBIG)
+            return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                                 "%s would be above the limit of file sizes of this process"
+                                 " (RLIMIT_FSIZE), or of the file system",
+                                 output->label);
         if (n < 0)
             return fail(output, (int)-n, "cannot write to", ret_error);
         output->offset += (uint64_t)n;
@@ -284,6 +291,17 @@ link_temporary(struct vmk_archive_output *output)
     return err;
 }
 
+/* Like fsync(2), which a signal may end early on some file systems. 0 or a positive errno. */
+static int
+sync_fd(const struct vmk_archive_output *output, int fd)
+{
+    int err;
+    do {
+        err = output->ops->fsync(fd) < 0 ? errno : 0;
+    } while (err == EINTR);
+    return err;
+}
+
 static int
 put_in_place(struct vmk_archive_output *output, vmkit_error **ret_error)
 {
@@ -293,19 +311,22 @@ put_in_place(struct vmk_archive_output *output, vmkit_error **ret_error)
     if (err != 0)
         return fail(output, err, "cannot put the new snapshot in the place of", ret_error);
     output->temporary[0] = '\0';
-    if (output->sync && output->ops->fsync(output->folder) < 0)
-        return fail(output, errno, "cannot sync the folder of", ret_error);
-    return 0;
+    err = output->sync ? sync_fd(output, output->folder) : 0;
+    return err == 0 ? 0 : fail(output, err, "cannot sync the folder of", ret_error);
 }
 
 int
 vmk_output_commit(struct vmk_archive_output *output, vmkit_error **ret_error)
 {
     /* What a longer file had behind the end. */
-    if (output->is_file && output->name == NULL && ftruncate(output->fd, (off_t)output->offset) < 0)
-        return fail(output, errno, "cannot set the size of", ret_error);
-    if (output->sync && output->is_file && output->ops->fsync(output->fd) < 0)
-        return fail(output, errno, "cannot sync", ret_error);
+    int err = 0;
+    if (output->is_file && output->name == NULL)
+        err = -vmk_descriptor_set_size(output->fd, output->offset);
+    if (err != 0)
+        return fail(output, err, "cannot set the size of", ret_error);
+    err = output->sync && output->is_file ? sync_fd(output, output->fd) : 0;
+    if (err != 0)
+        return fail(output, err, "cannot sync", ret_error);
     return output->name == NULL ? 0 : put_in_place(output, ret_error);
 }
 

@@ -231,6 +231,56 @@ read_index(struct vmk_archive *archive, vmkit_error **ret_error)
     return 0;
 }
 
+/* Where each chunk begins, from their sizes. */
+static int
+get_chunks(struct vmk_archive *archive, const uint8_t *sizes, vmkit_error **ret_error)
+{
+    uint64_t offset = VMK_FORMAT_HEADER_SIZE, pages = archive->info.data_pages;
+    for (uint64_t i = 0; i < archive->chunk_count; i++) {
+        uint32_t size;
+        memcpy(&size, sizes + i * sizeof size, sizeof size);
+        size = le32toh(size);
+        uint64_t most = pages < VMK_FORMAT_CHUNK_PAGES ? pages : VMK_FORMAT_CHUNK_PAGES;
+        if (size == 0 || size > most * VMK_ARCHIVE_PAGE_SIZE)
+            return VMK_FORMAT_BAD(archive->name, "%u bytes cannot be %" PRIu64 " pages", size,
+                                  most);
+        archive->chunk_offsets[i] = offset;
+        offset += size;
+        pages -= most;
+    }
+    archive->chunk_offsets[archive->chunk_count] = offset;
+    archive->info.stored_bytes = offset - VMK_FORMAT_HEADER_SIZE;
+    if (vmk_format_align(archive->info.stored_bytes) != archive->data_size)
+        return VMK_FORMAT_BAD(archive->name,
+                              "it has %" PRIu64 " bytes of memory, and its chunks %" PRIu64,
+                              archive->data_size, archive->info.stored_bytes);
+    return 0;
+}
+
+static int
+read_chunks(struct vmk_archive *archive, vmkit_error **ret_error)
+{
+    const struct vmk_format_entry *entry = vmk_reader_find_entry(archive, VMK_FORMAT_CHUNKS);
+    uint64_t count = archive->info.data_pages / VMK_FORMAT_CHUNK_PAGES +
+                     (archive->info.data_pages % VMK_FORMAT_CHUNK_PAGES != 0);
+    uint8_t *sizes = NULL;
+    if (entry->section.size != count * sizeof(uint32_t))
+        return VMK_FORMAT_BAD(archive->name,
+                              "it has %" PRIu64 " bytes of sizes for %" PRIu64 " chunks",
+                              entry->section.size, count);
+    int result = vmk_reader_read_entry(archive, entry, &sizes, ret_error);
+    if (result < 0)
+        return result;
+    archive->chunk_count = count;
+    archive->chunk_offsets = malloc((size_t)(count + 1) * sizeof *archive->chunk_offsets);
+    if (archive->chunk_offsets == NULL)
+        result = no_memory(archive, count, ret_error);
+    else
+        result = get_chunks(archive, sizes, ret_error);
+    free(sizes);
+    return result;
+}
+
 /* What the data takes has to be what the index needs. */
 static int
 check_raw_data(struct vmk_archive *archive, vmkit_error **ret_error)
@@ -317,7 +367,10 @@ read_archive(struct vmk_archive *archive, const struct vmk_archive_expectation *
         result = read_table(archive, &footer, header, ret_error);
     if (result == 0)
         result = read_index(archive, ret_error);
-    return result < 0 ? result : check_raw_data(archive, ret_error);
+    if (result < 0)
+        return result;
+    return archive->info.compressed ? read_chunks(archive, ret_error)
+                                    : check_raw_data(archive, ret_error);
 }
 
 /* Takes the descriptor over, also on failure. */

@@ -37,6 +37,19 @@ vmk_reader_read_entry(const struct vmk_archive *archive, const struct vmk_format
 const struct vmk_format_entry *
 vmk_reader_find_entry(const struct vmk_archive *archive, const char *name);
 
+/* Whether [gpa, gpa + size) is of whole pages of the memory. */
+int
+vmk_reader_check_range(const struct vmk_archive *archive, uint64_t gpa, uint64_t size,
+                       vmkit_error **ret_error);
+
+/* Most bytes that vmk_reader_read_pages() needs to work with. */
+#define VMK_READER_SCRATCH_SIZE (2 * VMK_FORMAT_CHUNK_PAGES * (size_t)VMK_ARCHIVE_PAGE_SIZE)
+
+/* Read data pages by rank, checked. `page` is the number of the first one, for messages. */
+int
+vmk_reader_read_pages(const struct vmk_archive *archive, uint64_t rank, uint64_t count,
+                      uint64_t page, uint8_t *buffer, uint8_t *scratch, vmkit_error **ret_error);
+
 /* The checksums of the data pages, lent. */
 int
 vmk_reader_get_sums(const struct vmk_archive *archive, const uint64_t **ret_sums,

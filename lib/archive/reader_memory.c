@@ -2,6 +2,7 @@
 /* The memory and the sections of an opened archive. */
 #include "archive/reader.h"
 
+#include "archive/deflate.h"
 #include "archive/hash.h"
 #include "util/checked.h"
 #include "util/error.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #define PAGE VMK_ARCHIVE_PAGE_SIZE
+#define CHUNK_PAGES VMK_FORMAT_CHUNK_PAGES
 
 const struct vmk_archive_section *
 vmk_archive_get_section(const struct vmk_archive *archive, uint32_t number)
@@ -169,45 +171,121 @@ vmk_reader_get_sums(const struct vmk_archive *archive, const uint64_t **ret_sums
     return result;
 }
 
+/* Inflate a chunk, all of it, to `to`. `scratch` has room for what is stored. */
 static int
-read_data(const struct vmk_archive_run *run, uint8_t *buffer, uint64_t count,
-          vmkit_error **ret_error)
+read_chunk(const struct vmk_archive *archive, uint64_t chunk, size_t size, uint8_t *to,
+           uint8_t *scratch, vmkit_error **ret_error)
+{
+    uint64_t offset = archive->chunk_offsets[chunk];
+    uint64_t stored = archive->chunk_offsets[chunk + 1] - offset;
+    if (stored == size)
+        return vmk_reader_read(archive, to, size, offset, ret_error);
+    int result = vmk_reader_read(archive, scratch, stored, offset, ret_error);
+    if (result < 0)
+        return result;
+    result = vmk_inflate_run(scratch, (size_t)stored, to, size);
+    if (result == -ENOMEM)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "%s: no memory to decompress it", archive->name);
+    if (result < 0)
+        return VMK_FORMAT_BAD(archive->name, "its compressed pages at %" PRIu64 " are damaged",
+                              offset);
+    return 0;
+}
+
+static int
+read_compressed(const struct vmk_archive *archive, uint64_t rank, uint64_t count, uint8_t *buffer,
+                uint8_t *scratch, vmkit_error **ret_error)
+{
+    uint8_t *stored = scratch + CHUNK_PAGES * PAGE;
+    while (count > 0) {
+        uint64_t chunk = rank / CHUNK_PAGES, first = chunk * CHUNK_PAGES;
+        uint64_t pages = archive->info.data_pages - first;
+        pages = pages < CHUNK_PAGES ? pages : CHUNK_PAGES;
+        uint64_t part = first + pages - rank < count ? first + pages - rank : count;
+        /* A whole chunk needs no second copy. */
+        uint8_t *to = part == pages ? buffer : scratch;
+        int result = read_chunk(archive, chunk, pages * PAGE, to, stored, ret_error);
+        if (result < 0)
+            return result;
+        if (to == scratch)
+            memcpy(buffer, scratch + (rank - first) * PAGE, part * PAGE);
+        buffer += part * PAGE;
+        rank += part;
+        count -= part;
+    }
+    return 0;
+}
+
+int
+vmk_reader_read_pages(const struct vmk_archive *archive, uint64_t rank, uint64_t count,
+                      uint64_t page, uint8_t *buffer, uint8_t *scratch, vmkit_error **ret_error)
 {
     const uint64_t *sums = NULL;
-    int result = vmk_reader_get_sums(run->owner, &sums, ret_error);
-    if (result == 0)
-        result = vmk_reader_read(run->owner, buffer, count * PAGE, run->offset, ret_error);
+    int result = vmk_reader_get_sums(archive, &sums, ret_error);
+    if (result < 0)
+        return result;
+    if (archive->info.compressed)
+        result = read_compressed(archive, rank, count, buffer, scratch, ret_error);
+    else
+        result = vmk_reader_read(archive, buffer, count * PAGE,
+                                 VMK_FORMAT_HEADER_SIZE + rank * PAGE, ret_error);
     for (uint64_t i = 0; i < count && result == 0; i++) {
-        if (vmk_archive_hash(buffer + i * PAGE, PAGE, 0) != sums[run->rank + i])
-            result = VMK_FORMAT_BAD(run->owner->name, "its page 0x%" PRIx64 " is damaged",
-                                    (run->page + i) * PAGE);
+        if (vmk_archive_hash(buffer + i * PAGE, PAGE, 0) != sums[rank + i])
+            result = VMK_FORMAT_BAD(archive->name, "its memory at 0x%" PRIx64 " is damaged",
+                                    (page + i) * PAGE);
     }
     return result;
 }
 
-int
-vmk_archive_read_memory(const struct vmk_archive *archive, uint64_t gpa, void *buffer,
-                        uint64_t size, vmkit_error **ret_error)
+static int
+copy_memory(const struct vmk_archive *archive, uint64_t page, uint64_t left, uint8_t *at,
+            uint8_t *scratch, vmkit_error **ret_error)
 {
-    if (gpa % PAGE != 0 || size % PAGE != 0 ||
-        !vmk_range_inside(gpa, size, 0, archive->info.memory_size))
-        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                             "%s: memory [0x%" PRIx64 ", +0x%" PRIx64 ") is not in whole pages"
-                             " below 0x%" PRIx64,
-                             archive->name, gpa, size, archive->info.memory_size);
-    int result = vmk_archive_check_complete(archive, ret_error);
-    uint8_t *at = buffer;
-    for (uint64_t page = gpa / PAGE, left = size / PAGE; left > 0 && result == 0;) {
+    int result = 0;
+    while (left > 0 && result == 0) {
         struct vmk_archive_run run;
         vmk_archive_find(archive, page, &run);
         uint64_t count = run.count < left ? run.count : left;
         if (run.state == VMK_ARCHIVE_ZERO)
             memset(at, 0, count * PAGE);
         else
-            result = read_data(&run, at, count, ret_error);
+            result =
+                vmk_reader_read_pages(run.owner, run.rank, count, page, at, scratch, ret_error);
         at += count * PAGE;
         page += count;
         left -= count;
     }
+    return result;
+}
+
+int
+vmk_reader_check_range(const struct vmk_archive *archive, uint64_t gpa, uint64_t size,
+                       vmkit_error **ret_error)
+{
+    if (gpa % PAGE == 0 && size % PAGE == 0 &&
+        vmk_range_inside(gpa, size, 0, archive->info.memory_size))
+        return 0;
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                         "%s: memory [0x%" PRIx64 ", +0x%" PRIx64 ") is not in whole pages"
+                         " below 0x%" PRIx64,
+                         archive->name, gpa, size, archive->info.memory_size);
+}
+
+int
+vmk_archive_read_memory(const struct vmk_archive *archive, uint64_t gpa, void *buffer,
+                        uint64_t size, vmkit_error **ret_error)
+{
+    int result = vmk_reader_check_range(archive, gpa, size, ret_error);
+    if (result == 0)
+        result = vmk_archive_check_complete(archive, ret_error);
+    if (result < 0)
+        return result;
+    uint8_t *scratch = malloc(VMK_READER_SCRATCH_SIZE);
+    if (scratch == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "%s: no memory to read its memory", archive->name);
+    result = copy_memory(archive, gpa / PAGE, size / PAGE, buffer, scratch, ret_error);
+    free(scratch);
     return result;
 }

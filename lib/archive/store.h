@@ -20,13 +20,17 @@ int
 vmk_store_add(struct vmk_archive_store *store, const void *pages, uint64_t count,
               vmkit_error **ret_error);
 
-/* Write all that was added, but for what still fills a chunk. */
+/* Wait until no page that was added is needed any more. */
 int
 vmk_store_flush(struct vmk_archive_store *store, vmkit_error **ret_error);
 
 /* Write the rest. */
 int
 vmk_store_finish(struct vmk_archive_store *store, vmkit_error **ret_error);
+
+/* After a failure: no page is needed any more, and nothing but free() may follow. */
+void
+vmk_store_stop(struct vmk_archive_store *store);
 
 /* The checksums of all pages, and the stored sizes of all chunks, as the file has them. Lent. */
 const void *

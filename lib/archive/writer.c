@@ -6,6 +6,7 @@
 #include "archive/index.h"
 #include "archive/output.h"
 #include "archive/store.h"
+#include "archive/threads.h"
 #include "util/checked.h"
 #include "util/error.h"
 
@@ -16,6 +17,8 @@
 
 #define PAGE VMK_ARCHIVE_PAGE_SIZE
 #define MEMORY_SECTIONS 3
+/* How far it goes before it tells of its progress. */
+#define STRIDE_PAGES 256
 
 struct vmk_archive_writer {
     struct vmk_archive_settings settings;
@@ -33,10 +36,14 @@ struct vmk_archive_writer {
     uint8_t header[VMK_FORMAT_HEADER_SIZE];
 };
 
+/* Hand a result on. After a failure nothing that was lent is needed any more. */
 static int
-fail(struct vmk_archive_writer *writer, int result)
+settle(struct vmk_archive_writer *writer, int result)
 {
-    writer->failed |= result < 0;
+    if (result < 0 && !writer->failed) {
+        vmk_store_stop(writer->store);
+        writer->failed = true;
+    }
     return result;
 }
 
@@ -64,9 +71,6 @@ check_contents(const struct vmk_archive_contents *contents,
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "compression level %u is above %u", settings->level,
                              VMK_ARCHIVE_MAX_LEVEL);
-    if (settings->level > 0)
-        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
-                             "compression level %u is not there yet", settings->level);
     if (vmk_format_is_identity(&contents->parent) &&
         contents->parent_depth >= VMK_ARCHIVE_MAX_DEPTH)
         return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
@@ -153,7 +157,7 @@ vmk_archive_writer_free(struct vmk_archive_writer *writer)
     free(writer);
 }
 
-static int
+static void
 set_section(struct vmk_archive_writer *writer, const char *name, uint32_t version, uint32_t flags,
             const void *data, uint64_t size)
 {
@@ -166,7 +170,6 @@ set_section(struct vmk_archive_writer *writer, const char *name, uint32_t versio
     memcpy(section.name, name, strlen(name));
     writer->data[writer->section_count] = data;
     writer->sections[writer->section_count++].section = section;
-    return 0;
 }
 
 int
@@ -183,6 +186,10 @@ vmk_archive_writer_add_section(struct vmk_archive_writer *writer, const char *na
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "section \"%s\" has the flags 0x%x and version %u", name, flags,
                              version);
+    if (size > VMK_ARCHIVE_MAX_SECTION)
+        return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                             "section \"%s\" has %" PRIu64 " bytes, more than %" PRIu64, name, size,
+                             VMK_ARCHIVE_MAX_SECTION);
     if (writer->section_count + MEMORY_SECTIONS >= VMK_ARCHIVE_MAX_SECTIONS)
         return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
                              "a snapshot has no more than %u sections", VMK_ARCHIVE_MAX_SECTIONS);
@@ -191,7 +198,8 @@ vmk_archive_writer_add_section(struct vmk_archive_writer *writer, const char *na
             return vmk_error_set(ret_error, EEXIST, VMKIT_ERROR_EXISTS,
                                  "section \"%s\" is there already", name);
     }
-    return set_section(writer, name, version, flags, data, size);
+    set_section(writer, name, version, flags, data, size);
+    return 0;
 }
 
 static bool
@@ -270,7 +278,7 @@ begin_range(struct vmk_archive_writer *writer, uint64_t gpa, uint64_t size, vmki
                              "memory [0x%" PRIx64 ", +0x%" PRIx64 ") does not follow 0x%" PRIx64
                              " in whole pages below 0x%" PRIx64,
                              gpa, size, writer->next_page * PAGE, writer->pages * PAGE);
-    return fail(writer, skip_to(writer, gpa / PAGE, ret_error));
+    return settle(writer, skip_to(writer, gpa / PAGE, ret_error));
 }
 
 static int
@@ -296,6 +304,26 @@ add_pages(struct vmk_archive_writer *writer, const uint8_t *at, uint64_t count,
     return 0;
 }
 
+/* Piece by piece, and what was done told in between. */
+static int
+add_strides(struct vmk_archive_writer *writer, const uint8_t *at, uint64_t count,
+            vmkit_error **ret_error)
+{
+    while (count > 0) {
+        uint64_t part = count < STRIDE_PAGES ? count : STRIDE_PAGES;
+        int result = add_pages(writer, at, part, ret_error);
+        writer->next_page += part;
+        if (result == 0)
+            result = vmk_threads_report(&writer->settings, writer->next_page * PAGE,
+                                        writer->pages * PAGE, ret_error);
+        if (result < 0)
+            return result;
+        at += part * PAGE;
+        count -= part;
+    }
+    return 0;
+}
+
 int
 vmk_archive_writer_add_memory(struct vmk_archive_writer *writer, uint64_t gpa, const void *hva,
                               uint64_t size, vmkit_error **ret_error)
@@ -303,8 +331,7 @@ vmk_archive_writer_add_memory(struct vmk_archive_writer *writer, uint64_t gpa, c
     int result = begin_range(writer, gpa, size, ret_error);
     if (result < 0)
         return result;
-    writer->next_page += size / PAGE;
-    return fail(writer, add_pages(writer, hva, size / PAGE, ret_error));
+    return settle(writer, add_strides(writer, hva, size / PAGE, ret_error));
 }
 
 int
@@ -323,7 +350,7 @@ int
 vmk_archive_writer_flush(struct vmk_archive_writer *writer, vmkit_error **ret_error)
 {
     int result = check_usable(writer, ret_error);
-    return result < 0 ? result : fail(writer, vmk_store_flush(writer->store, ret_error));
+    return result < 0 ? result : settle(writer, vmk_store_flush(writer->store, ret_error));
 }
 
 static int
@@ -378,19 +405,24 @@ write_table(struct vmk_archive_writer *writer, struct vmk_archive_identity *ret_
 }
 
 /* The sections of the memory itself. */
-static void
-set_memory_sections(struct vmk_archive_writer *writer, const uint8_t *index)
+static int
+set_memory_sections(struct vmk_archive_writer *writer, const uint8_t *index,
+                    vmkit_error **ret_error)
 {
-    uint64_t size;
+    uint64_t sums_size, chunks_size;
+    const void *sums = vmk_store_get_sums(writer->store, &sums_size);
+    const void *chunks = vmk_store_get_chunks(writer->store, &chunks_size);
+    if (sums_size > VMK_ARCHIVE_MAX_SECTION)
+        return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                             "%" PRIu64 " pages are more than a snapshot can hold",
+                             sums_size / sizeof(uint64_t));
     set_section(writer, VMK_FORMAT_INDEX, 1, VMK_ARCHIVE_REQUIRED, index,
                 vmk_index_get_size(&writer->index));
-    const void *sums = vmk_store_get_sums(writer->store, &size);
-    set_section(writer, VMK_FORMAT_SUMS, 1, VMK_ARCHIVE_REQUIRED, sums, size);
-    if (writer->settings.level == 0)
-        return;
-    const void *chunks = vmk_store_get_chunks(writer->store, &size);
-    set_section(writer, VMK_FORMAT_CHUNKS, 1, VMK_ARCHIVE_REQUIRED | VMK_FORMAT_STORAGE, chunks,
-                size);
+    set_section(writer, VMK_FORMAT_SUMS, 1, VMK_ARCHIVE_REQUIRED, sums, sums_size);
+    if (writer->settings.level > 0)
+        set_section(writer, VMK_FORMAT_CHUNKS, 1, VMK_ARCHIVE_REQUIRED | VMK_FORMAT_STORAGE, chunks,
+                    chunks_size);
+    return 0;
 }
 
 static int
@@ -411,8 +443,9 @@ finish(struct vmk_archive_writer *writer, struct vmk_archive_identity *ret_ident
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for an index of %" PRIu64 " bytes", size);
     vmk_index_put(&writer->index, index);
-    set_memory_sections(writer, index);
-    result = write_sections(writer, ret_error);
+    result = set_memory_sections(writer, index, ret_error);
+    if (result == 0)
+        result = write_sections(writer, ret_error);
     free(index);
     if (result == 0)
         result = write_table(writer, ret_identity, ret_error);
@@ -425,7 +458,7 @@ vmk_archive_writer_finish(struct vmk_archive_writer *writer,
 {
     int result = check_usable(writer, ret_error);
     if (result == 0)
-        result = finish(writer, ret_identity, ret_error);
+        result = settle(writer, finish(writer, ret_identity, ret_error));
     writer->failed = true;
     return result;
 }

@@ -147,6 +147,22 @@ START_TEST(a_virtual_machine)
 }
 END_TEST
 
+START_TEST(a_file_that_is_no_snapshot)
+{
+    char folder[] = "/tmp/vmkit-doc-errors.XXXXXX";
+    vmkit_snapshot_file *file = NULL;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    int fd = open("warm.snapshot", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(write(fd, folder, sizeof folder), (ssize_t)sizeof folder);
+    close(fd);
+    CHECK_QUOTED(vmkit_snapshot_file_open_path("warm.snapshot", 0, &file, &error),
+                 VMKIT_ERROR_BAD_SNAPSHOT, EINVAL);
+    ck_assert_int_eq(unlink("warm.snapshot"), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -156,6 +172,7 @@ make_suite(void)
     tcase_add_test(tcase, calls_without_kvm);
     tcase_add_test(tcase, configurations);
     tcase_add_test(tcase, a_virtual_machine);
+    tcase_add_test(tcase, a_file_that_is_no_snapshot);
     suite_add_tcase(suite, tcase);
     return suite;
 }

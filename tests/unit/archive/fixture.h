@@ -4,21 +4,17 @@
 #define VMK_TEST_ARCHIVE_FIXTURE_H
 
 #include "archive/archive.h"
+#include "harness.h"
 
 #include <stdint.h>
 
 #define PAGE ((size_t)VMK_ARCHIVE_PAGE_SIZE)
 
-/* Made by set-up, and gone with all that is in it after tear-down; both for
- * tcase_add_checked_fixture.
- */
+/* There for each test of fixture_tcase(), and gone with all that is in it after it. */
 extern char fixture_folder[];
 
-void
-fixture_set_up(void);
-
-void
-fixture_tear_down(void);
+TCase *
+fixture_tcase(Suite *suite, const char *name);
 
 /* "<folder>/<name>", in a buffer that the fifth call from here uses again. */
 const char *

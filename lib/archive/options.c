@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "archive/options.h"
+
+#include "util/error.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct vmkit_snapshot_options {
+    atomic_uint references;
+    struct vmk_archive_settings settings;
+};
+
+static const struct vmk_archive_settings defaults = {.sync = true};
+
+int
+vmk_snapshot_options_new(vmkit_snapshot_options **ret_options, vmkit_error **ret_error)
+{
+    vmkit_snapshot_options *options = malloc(sizeof *options);
+    if (options == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for the options of a snapshot");
+    atomic_init(&options->references, 1);
+    options->settings = defaults;
+    *ret_options = options;
+    return 0;
+}
+
+vmkit_snapshot_options *
+vmk_snapshot_options_ref(vmkit_snapshot_options *options)
+{
+    if (options != NULL)
+        atomic_fetch_add_explicit(&options->references, 1, memory_order_relaxed);
+    return options;
+}
+
+void
+vmk_snapshot_options_unref(vmkit_snapshot_options *options)
+{
+    if (options != NULL &&
+        atomic_fetch_sub_explicit(&options->references, 1, memory_order_acq_rel) == 1)
+        free(options);
+}
+
+int
+vmk_snapshot_options_set_compression(vmkit_snapshot_options *options, uint32_t level,
+                                     vmkit_error **ret_error)
+{
+    if (level > VMK_ARCHIVE_MAX_LEVEL)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "compression level %u is above %u", level, VMK_ARCHIVE_MAX_LEVEL);
+    options->settings.level = level;
+    return 0;
+}
+
+int
+vmk_snapshot_options_set_sync(vmkit_snapshot_options *options, uint32_t sync,
+                              vmkit_error **ret_error)
+{
+    if (sync > 1)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "sync is 0 or 1, and not %u", sync);
+    options->settings.sync = sync == 1;
+    return 0;
+}
+
+int
+vmk_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t count,
+                                 vmkit_error **ret_error)
+{
+    if (count > VMK_ARCHIVE_MAX_THREADS)
+        return vmk_error_set(ret_error, ERANGE, VMKIT_ERROR_OUT_OF_RANGE,
+                             "%u threads are more than %u", count, VMK_ARCHIVE_MAX_THREADS);
+    options->settings.threads = count;
+    return 0;
+}
+
+void
+vmk_snapshot_options_set_progress(vmkit_snapshot_options *options, vmkit_progress_callback callback,
+                                  void *user_data)
+{
+    options->settings.progress = callback;
+    options->settings.user_data = user_data;
+}
+
+struct vmk_archive_settings
+vmk_snapshot_options_get_settings(const vmkit_snapshot_options *options)
+{
+    return options == NULL ? defaults : options->settings;
+}

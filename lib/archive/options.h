@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What include/vmkit/snapshot_file.h promises of vmkit_snapshot_options. */
+#ifndef VMK_ARCHIVE_OPTIONS_H
+#define VMK_ARCHIVE_OPTIONS_H
+
+#include "archive/settings.h"
+
+#include <vmkit/snapshot_file.h>
+
+int
+vmk_snapshot_options_new(vmkit_snapshot_options **ret_options, vmkit_error **ret_error);
+
+vmkit_snapshot_options *
+vmk_snapshot_options_ref(vmkit_snapshot_options *options);
+
+void
+vmk_snapshot_options_unref(vmkit_snapshot_options *options);
+
+int
+vmk_snapshot_options_set_compression(vmkit_snapshot_options *options, uint32_t level,
+                                     vmkit_error **ret_error);
+
+int
+vmk_snapshot_options_set_sync(vmkit_snapshot_options *options, uint32_t sync,
+                              vmkit_error **ret_error);
+
+int
+vmk_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t count,
+                                 vmkit_error **ret_error);
+
+void
+vmk_snapshot_options_set_progress(vmkit_snapshot_options *options, vmkit_progress_callback callback,
+                                  void *user_data);
+
+/* What they say; the defaults for NULL. */
+struct vmk_archive_settings
+vmk_snapshot_options_get_settings(const vmkit_snapshot_options *options);
+
+#endif
