@@ -52,7 +52,11 @@ refuse_file(const char *what, const char *text, size_t size, unsigned mode)
 static int
 exec_errors(int argc, char **argv)
 {
-    static char long_path[5000], line[400], large[2 << 20];
+    static char long_path[5000], line[400];
+    /* Not in the program itself, of whose size other tests know. */
+    const size_t large_size = 2 << 20;
+    char *large =
+        mmap(NULL, large_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *const wild[] = {(char *)8, NULL}, *const long_strings[] = {large, NULL};
     memset(long_path, 'a', sizeof long_path - 1);
     tell("nowhere", execve("/nowhere/at/all", no_strings, no_strings));
@@ -65,7 +69,8 @@ exec_errors(int argc, char **argv)
     tell("wild arguments", syscall(SYS_execve, "/proc/self/exe", 8, no_strings));
     tell("wild argument", execve("/proc/self/exe", wild, no_strings));
     tell("wild environment", execve("/proc/self/exe", no_strings, wild));
-    memset(large, 'x', sizeof large - 1);
+    CHECK(large != MAP_FAILED);
+    memset(large, 'x', large_size - 1);
     tell("large argument", execve("/proc/self/exe", long_strings, no_strings));
     tell("large environment", execve("/proc/self/exe", no_strings, long_strings));
     tell("flags", syscall(SYS_execveat, AT_FDCWD, "/proc/self/exe", no_strings, no_strings, 1));
