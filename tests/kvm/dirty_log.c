@@ -64,7 +64,8 @@ read_log(struct guest *guest)
 {
     uint64_t bitmap = UINT64_MAX;
     ck_assert_int_eq(vmk_vm_get_dirty_log(guest->vm, 0, &bitmap, NULL), 0);
-    return bitmap;
+    /* KVM may name more pages than were written: where SVM is emulated, that of the code too. */
+    return bitmap & ~(UINT64_C(1) << 1);
 }
 
 START_TEST(a_kept_log_collects_until_it_is_cleared)

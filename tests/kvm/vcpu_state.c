@@ -132,6 +132,19 @@ fill_state(struct machine *machine)
     ck_assert_int_eq(vmk_kvm_x86_set_fpu(machine->kvm, &fpu, NULL), 0);
 }
 
+/* Hyper-V's run time of a processor, an MSR that counts (TLFS 7.9). */
+#define MSR_VP_RUNTIME 0x40000010u
+
+/* The MSRs of a state: how many, then an index and a value each. */
+static void
+blank_msr(uint8_t *data, uint64_t size, uint32_t index)
+{
+    for (uint64_t at = 4; at + 12 <= size; at += 12) {
+        if (memcmp(data + at, &index, sizeof index) == 0)
+            memset(data + at + 4, 0, 8);
+    }
+}
+
 /* What goes on by itself between two saves: the TSC and, with a local controller, its timer. */
 static void
 blank_counters(struct vmk_bytes *bytes)
@@ -141,6 +154,8 @@ blank_counters(struct vmk_bytes *bytes)
         memcpy(&length, bytes->data + at + 8, sizeof length);
         if (bytes->data[at] == 11)
             memset(bytes->data + at + 16, 0, length);
+        if (bytes->data[at] == 8)
+            blank_msr(bytes->data + at + 16, length, MSR_VP_RUNTIME);
         at += 16 + (size_t)length;
     }
 }
