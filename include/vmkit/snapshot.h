@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file snapshot.h
- * @brief A sandbox that stands still, as a value: sandboxes are forked from it, and reset to it.
+ * @brief A machine that stands still, as a value: others are made from it that go on from there.
+ *
+ * A snapshot is one of a sandbox or one of a raw VM. Sandboxes are forked from it, and reset to it:
  *
  *     vmkit_sandbox_run(sandbox, &outcome, &error);
  *     if (outcome.kind == VMKIT_OUTCOME_READY)
@@ -9,12 +11,19 @@
  *     vmkit_snapshot_fork(snapshot, NULL, &fork, &error);
  *     vmkit_sandbox_run(fork, &outcome, &error);
  *     vmkit_sandbox_reset(fork, &error);
+ *
+ * Raw VMs are made from it, with all of their vCPUs:
+ *
+ *     vmkit_vm_snapshot(vm, NULL, 0, &snapshot, &error);
+ *     vmkit_vm_new_from_snapshot(snapshot, NULL, 0, &vcpu, 1, NULL, &copy, &error);
+ *     vmkit_vcpu_run(vcpu, &exit, &error);
  */
 #ifndef VMKIT_SNAPSHOT_H
 #define VMKIT_SNAPSHOT_H
 
 #include <vmkit/error.h>
 #include <vmkit/sandbox.h>
+#include <vmkit/vm.h>
 
 #include <stdint.h>
 
@@ -26,22 +35,37 @@ extern "C" {
  * same time. */
 typedef struct vmkit_snapshot vmkit_snapshot;
 
+/** What a snapshot is one of. */
+enum vmkit_snapshot_kind {
+    /** A sandbox: vmkit_sandbox_snapshot(). */
+    VMKIT_SNAPSHOT_OF_SANDBOX = 1,
+    /** A raw VM: vmkit_vm_snapshot(). */
+    VMKIT_SNAPSHOT_OF_VM = 2
+};
+
 /** What a snapshot holds. Set `size` before the call; fields are only ever appended. */
 struct vmkit_snapshot_info {
     /** sizeof(struct vmkit_snapshot_info) of the caller. */
     uint32_t size;
+    /** enum vmkit_snapshot_kind. */
+    uint32_t kind;
+    /** Bytes of guest memory: of a sandbox, what is in use, page tables included, and files in /tmp
+     * not among them; of a raw VM, that of all regions, each memory once. */
+    uint64_t memory_bytes;
+    /** Those of them that are stored: pages that hold more than zeros, and a few of zeros between
+     * them. */
+    uint64_t data_bytes;
+    /** Bytes of all else: descriptors, signals, mappings, files in /tmp; of a raw VM, the state of
+     * its processors and interrupt controllers. */
+    uint64_t process_bytes;
+    /** The memory limit that the sandbox had, in bytes; 0 for a raw VM. */
+    uint64_t memory_limit_bytes;
+    /** Guest instruction pointer at which every fork begins; 0 for a raw VM. */
+    uint64_t instruction_pointer;
+    /** How many vCPUs a raw VM has; 0 for a sandbox. */
+    uint32_t vcpu_count;
     /** Reserved, 0. */
     uint32_t reserved;
-    /** Bytes of guest memory in use, page tables included; files in /tmp are not among them. */
-    uint64_t memory_bytes;
-    /** Those of them that are stored: pages that hold more than zeros. */
-    uint64_t data_bytes;
-    /** Bytes of all else: descriptors, signals, mappings, files in /tmp. */
-    uint64_t process_bytes;
-    /** The memory limit that the sandbox had, in bytes. */
-    uint64_t memory_limit_bytes;
-    /** Guest instruction pointer at which every fork begins. */
-    uint64_t instruction_pointer;
 };
 
 /**
@@ -107,9 +131,10 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  * @param ret_sandbox Receives the sandbox, which stands as that one stood; the caller releases it
  *        with vmkit_sandbox_unref().
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for NULL; -ENOENT when the snapshot has a host folder open that the
- *         configuration does not give; -E2BIG when the configuration's limits do not hold what the
- *         snapshot has; -ENODEV and -EACCES without KVM; -EMFILE; -EIO when KVM failed; -ENOMEM.
+ * @return 0; -EINVAL for NULL; -ENOTSUP for a snapshot of a raw VM; -ENOENT when the snapshot has a
+ * host folder open that the configuration does not give; -E2BIG when the configuration's limits do
+ * not hold what the snapshot has; -ENODEV and -EACCES without KVM; -EMFILE; -EIO when KVM failed;
+ * -ENOMEM.
  *
  * The sandboxes share the snapshot's memory until they write to it, and never see what another one
  * wrote. Each has new random bytes (AT_RANDOM), and its statistics begin at zero. Any thread, and
@@ -137,6 +162,86 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  */
 int
 vmkit_sandbox_reset(vmkit_sandbox *sandbox, vmkit_error **ret_error);
+
+/** Flags of vmkit_vm_snapshot() and vmkit_vm_new_from_snapshot(). */
+enum vmkit_vm_snapshot_flags {
+    /** Note from now on what is written to the VM's memory, so that a snapshot with this one as its
+     * parent reads only that. Each first write of the guest to a page then costs a fault. */
+    VMKIT_VM_SNAPSHOT_TRACK = 1
+};
+
+/**
+ * @brief Take a snapshot of a raw VM, all of whose vCPUs stand still.
+ * @param vm The VM; it stays as it is and can go on afterwards.
+ * @param parent NULL, or an earlier snapshot of this VM, or the one that it was made from: pages of
+ *        memory that are the same are shared with it, and take no place. Whether a page is the same
+ *        is known from what was noted, when VMKIT_VM_SNAPSHOT_TRACK was given with the parent and
+ *        not with a later one; otherwise memory is compared.
+ * @param flags VMKIT_VM_SNAPSHOT_TRACK or 0.
+ * @param ret_snapshot Receives the snapshot; the caller releases it with vmkit_snapshot_unref().
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for a NULL or an unknown flag; -EBUSY while a vCPU runs on another thread,
+ *         inside of a callback that serves a read, or in the middle of an instruction that makes a
+ *         further access; -EFAULT when a part of the memory is not accessible; -ENOTSUP when two
+ *         regions have a part of their memory in common, or the parent is none of a raw VM; -EMFILE,
+ *         -ENFILE; -ENOMEM; -EIO when KVM or the host failed, and in another process than the VM's.
+ *
+ * Its memory is copied. The access that a vCPU's last run ended with is finished first, as by
+ * vmkit_vcpu_complete(). Interrupt routes and what waits to be injected are part of it; handlers,
+ * doorbells, irqfds and breakpoints are the program's and not. A vCPU whose last reference was
+ * released is not part of it either. Meanwhile the vCPUs do not run and other calls on the VM wait.
+ *
+ * With VMKIT_VM_SNAPSHOT_TRACK, tell by vmkit_vm_note_write() what the program itself writes to the
+ * memory through a pointer or a descriptor; vmkit_vm_write() does it by itself. Any thread.
+ * @since 0.1
+ */
+int
+vmkit_vm_snapshot(vmkit_vm *vm, vmkit_snapshot *parent, uint64_t flags,
+                  vmkit_snapshot **ret_snapshot, vmkit_error **ret_error);
+
+/**
+ * @brief Make a VM that goes on where a snapshot was taken.
+ * @param snapshot A snapshot of a raw VM.
+ * @param config Gives the KVM device; its interrupt controller is not looked at. NULL: /dev/kvm.
+ * @param flags VMKIT_VM_SNAPSHOT_TRACK or 0.
+ * @param ret_vcpus Receives the vCPUs by their numbers; the caller releases each with
+ *        vmkit_vcpu_unref(). NULL only with a capacity of 0.
+ * @param capacity How many there is room for.
+ * @param ret_count Receives how many there are, also when there is not enough room; NULL for
+ *        nothing.
+ * @param ret_vm Receives the VM; the caller releases it with vmkit_vm_unref().
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for a NULL, an unknown flag or a state that KVM does not take; -E2BIG when
+ * there is not room for all vCPUs; -ENOTSUP when the host's processor or its KVM lacks what the
+ *         snapshot's had, which the message names, or when the snapshot is none of a raw VM;
+ * -ENODEV and -EACCES without KVM; -ENOSPC; -EMFILE, -ENFILE; -ENOMEM; -EIO.
+ *
+ * Its memory is that of the snapshot until one of them writes to a page, and its own from then on;
+ * vmkit_vm_get_pointer() tells where it is. The clocks of the guest go on from where they stood.
+ * What the program gave to the former VM it gives to this one: handlers, doorbells and irqfds. Any
+ * thread, and any number at the same time.
+ * @since 0.1
+ */
+int
+vmkit_vm_new_from_snapshot(vmkit_snapshot *snapshot, const vmkit_vm_config *config, uint64_t flags,
+                           vmkit_vcpu **ret_vcpus, uint32_t capacity, uint32_t *ret_count,
+                           vmkit_vm **ret_vm, vmkit_error **ret_error);
+
+/**
+ * @brief Tell that the program has written to a VM's memory, otherwise than by vmkit_vm_write().
+ * @param vm The VM.
+ * @param gpa Guest-physical address.
+ * @param size Bytes.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL without a VM; -ERANGE when the range goes round the end of the addresses; -EIO
+ *         when the VM has failed.
+ *
+ * Counts only where VMKIT_VM_SNAPSHOT_TRACK was asked for. Where there is no memory, nothing is
+ * noted. Any thread.
+ * @since 0.1
+ */
+int
+vmkit_vm_note_write(vmkit_vm *vm, uint64_t gpa, uint64_t size, vmkit_error **ret_error);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,8 @@
 #include "api/check.h"
 #include "api/export.h"
 #include "api/record.h"
+#include "api/uncancelled.h"
+#include "vm/vm_snapshot.h"
 
 VMKIT_EXPORT int
 vmkit_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot,
@@ -17,7 +19,7 @@ vmkit_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot,
 VMKIT_EXPORT vmkit_snapshot *
 vmkit_snapshot_ref(vmkit_snapshot *snapshot)
 {
-    return snapshot == NULL ? NULL : vmk_snapshot_ref(snapshot);
+    return vmk_snapshot_ref(snapshot);
 }
 
 VMKIT_EXPORT void
@@ -33,7 +35,7 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
     VMK_API_CHECK_POINTER(snapshot);
     VMK_API_CHECK_RECORD(info, instruction_pointer);
     struct vmkit_snapshot_info full = {.size = sizeof full};
-    vmk_snapshot_get_info(snapshot, &full);
+    snapshot->kind->get_info(snapshot, &full);
     vmk_record_store(info, info->size, &full, sizeof full);
     return 0;
 }
@@ -52,4 +54,39 @@ vmkit_sandbox_reset(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(sandbox);
     return vmk_sandbox_reset(sandbox, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_vm_snapshot(vmkit_vm *vm, vmkit_snapshot *parent, uint64_t flags,
+                  vmkit_snapshot **ret_snapshot, vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(vm);
+    VMK_API_CHECK_FLAGS(flags, VMKIT_VM_SNAPSHOT_TRACK);
+    VMK_API_CHECK_POINTER(ret_snapshot);
+    return vmk_vm_snapshot(vm, parent, (flags & VMKIT_VM_SNAPSHOT_TRACK) != 0, ret_snapshot,
+                           ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_vm_new_from_snapshot(vmkit_snapshot *snapshot, const vmkit_vm_config *config, uint64_t flags,
+                           vmkit_vcpu **ret_vcpus, uint32_t capacity, uint32_t *ret_count,
+                           vmkit_vm **ret_vm, vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(snapshot);
+    VMK_API_CHECK_FLAGS(flags, VMKIT_VM_SNAPSHOT_TRACK);
+    if (capacity != 0)
+        VMK_API_CHECK_POINTER(ret_vcpus);
+    VMK_API_CHECK_POINTER(ret_vm);
+    const struct vmk_vm_room room = {ret_vcpus, capacity, ret_count};
+    return vmk_vm_new_from_snapshot_configured(
+        snapshot, config, (flags & VMKIT_VM_SNAPSHOT_TRACK) != 0, &room, ret_vm, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_vm_note_write(vmkit_vm *vm, uint64_t gpa, uint64_t size, vmkit_error **ret_error)
+{
+    VMK_API_CHECK_POINTER(vm);
+    return vmk_vm_note_write(vm, gpa, size, ret_error);
 }

@@ -14,8 +14,10 @@
 void
 vmk_regions_clear(struct vmk_regions *regions)
 {
-    for (uint32_t i = 0; i < regions->count; i++)
+    for (uint32_t i = 0; i < regions->count; i++) {
         vmk_memory_unref(regions->entries[i].memory);
+        free(regions->entries[i].written);
+    }
     free(regions->entries);
     *regions = (struct vmk_regions){0};
 }
@@ -116,6 +118,7 @@ vmk_regions_add(struct vmk_regions *regions, const struct vmk_region *region,
     struct vmk_region *entry = &regions->entries[index];
     memmove(entry + 1, entry, (regions->count - index) * sizeof *entry);
     *entry = *region;
+    entry->written = NULL;
     vmk_memory_ref(region->memory);
     entry->hva = (uint8_t *)vmk_memory_get_pointer(region->memory) + region->offset;
     regions->count++;
@@ -130,6 +133,7 @@ vmk_regions_remove(struct vmk_regions *regions, uint64_t gpa)
         return;
     struct vmk_region *entry = &regions->entries[index - 1];
     struct vmkit_memory *memory = entry->memory;
+    free(entry->written);
     memmove(entry, entry + 1, (regions->count - index) * sizeof *entry);
     regions->count--;
     vmk_memory_unref(memory);
@@ -143,6 +147,50 @@ vmk_regions_find(const struct vmk_regions *regions, uint64_t gpa)
         return NULL;
     const struct vmk_region *entry = &regions->entries[index - 1];
     return gpa - entry->gpa < entry->size ? entry : NULL;
+}
+
+size_t
+vmk_region_count_words(const struct vmk_region *region)
+{
+    return (size_t)((region->size / VMK_REGION_PAGE + 63) / 64);
+}
+
+int
+vmk_region_track(struct vmk_region *region, vmkit_error **ret_error)
+{
+    size_t words = vmk_region_count_words(region);
+    if (region->written == NULL)
+        region->written = malloc(words * sizeof *region->written);
+    if (region->written == NULL)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory to note what is written to %" PRIu64 " bytes",
+                             region->size);
+    memset(region->written, 0, words * sizeof *region->written);
+    return 0;
+}
+
+static void
+note_pages(struct vmk_region *region, uint64_t start, uint64_t end)
+{
+    uint64_t last = (end - 1) / VMK_REGION_PAGE;
+    for (uint64_t page = start / VMK_REGION_PAGE; page <= last; page++)
+        region->written[page / 64] |= UINT64_C(1) << page % 64;
+}
+
+void
+vmk_regions_note_write(struct vmk_regions *regions, uint64_t gpa, uint64_t size)
+{
+    uint32_t first = upper_bound(regions, gpa);
+    for (uint32_t i = first == 0 ? 0 : first - 1; size > 0 && i < regions->count; i++) {
+        struct vmk_region *region = &regions->entries[i];
+        if (region->gpa >= gpa + size)
+            return;
+        uint64_t start = gpa > region->gpa ? gpa - region->gpa : 0;
+        uint64_t end =
+            gpa + size - region->gpa < region->size ? gpa + size - region->gpa : region->size;
+        if (region->written != NULL && start < end)
+            note_pages(region, start, end);
+    }
 }
 
 static int

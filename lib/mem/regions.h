@@ -10,6 +10,7 @@
 #include "mem/memory.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct vmk_region {
@@ -21,6 +22,9 @@ struct vmk_region {
     bool read_only; /* for the guest */
     bool logged;    /* writes of the guest are noted in the dirty log */
     uint32_t slot;  /* the owner's number for it */
+    /* One bit a page of VMK_REGION_PAGE: what was written since vmk_region_track(). NULL when that
+     * is not known. */
+    uint64_t *written;
 };
 
 struct vmk_regions {
@@ -28,6 +32,8 @@ struct vmk_regions {
     uint32_t count;
     uint32_t capacity;
 };
+
+#define VMK_REGION_PAGE 4096
 
 void
 vmk_regions_clear(struct vmk_regions *regions);
@@ -46,6 +52,19 @@ vmk_regions_remove(struct vmk_regions *regions, uint64_t gpa);
 /* The region that holds `gpa`, or NULL. */
 const struct vmk_region *
 vmk_regions_find(const struct vmk_regions *regions, uint64_t gpa);
+
+/* How many words `written` has. */
+size_t
+vmk_region_count_words(const struct vmk_region *region);
+
+/* Note from now on what is written to the region; what was noted is forgotten. -ENOMEM, and then
+ * nothing changed. */
+int
+vmk_region_track(struct vmk_region *region, vmkit_error **ret_error);
+
+/* [gpa, gpa + size), which does not go round the end, was written to, as far as it has memory. */
+void
+vmk_regions_note_write(struct vmk_regions *regions, uint64_t gpa, uint64_t size);
 
 /* Copy across as many regions as it takes. -EFAULT when an address has no memory, in which case
  * bytes before it may have been copied; -EROFS when the library has no right to write there. */

@@ -204,13 +204,17 @@ vmk_pool_new(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config,
     if (warm > limit)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "%u warm sandboxes are more than the limit of %u", warm, limit);
+    struct vmk_process_snapshot *process_snapshot;
+    int r = vmk_snapshot_get_process(snapshot, &process_snapshot, ret_error);
+    if (r < 0)
+        return r;
 
     vmkit_pool *pool = calloc(1, sizeof *pool);
     struct place *places = calloc(limit, sizeof *places);
     vmkit_sandbox_config *copy = NULL;
-    int r = pool == NULL || places == NULL ? -ENOMEM : 0;
+    r = pool == NULL || places == NULL ? -ENOMEM : 0;
     if (r == 0 && config != NULL)
-        r = vmk_config_copy_resources(config, &snapshot->config->program, &copy, ret_error);
+        r = vmk_config_copy_resources(config, &process_snapshot->config->program, &copy, ret_error);
     else if (r < 0)
         r = vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
     if (r < 0) {

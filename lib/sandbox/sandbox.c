@@ -66,7 +66,8 @@ vmk_sandbox_free(vmkit_sandbox *sandbox)
     vmk_symbol_clear(process);
     vmk_files_free(process->files);
     vmk_signals_free(process->signals);
-    vmk_snapshot_unref(sandbox->fork.snapshot);
+    if (sandbox->fork.snapshot != NULL)
+        vmk_snapshot_unref(&sandbox->fork.snapshot->base);
     vmk_kvm_system_unref(sandbox->fork.system);
     if (process->wake_fd >= 0)
         close(process->wake_fd);

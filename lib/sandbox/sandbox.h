@@ -29,9 +29,9 @@ enum vmk_sandbox_state {
 
 /* Where a sandbox was forked from, and goes back to. */
 struct vmk_fork {
-    struct vmkit_snapshot *snapshot; /* NULL: it was not forked. */
-    struct vmk_kvm_system *system;   /* NULL: the host's own. */
-    uint64_t cpu_before_ns;          /* Of the process, when it was forked. */
+    struct vmk_process_snapshot *snapshot; /* NULL: it was not forked. */
+    struct vmk_kvm_system *system;         /* NULL: the host's own. */
+    uint64_t cpu_before_ns;                /* Of the process, when it was forked. */
 };
 
 /* Where it stands in the pool that forked it; never changes. */

@@ -21,7 +21,7 @@ has_timers(const struct vmk_process *process)
 }
 
 static int
-remember_program(vmkit_snapshot *snapshot, const struct vmk_process *process,
+remember_program(struct vmk_process_snapshot *snapshot, const struct vmk_process *process,
                  vmkit_error **ret_error)
 {
     struct vmk_program_config program;
@@ -34,7 +34,7 @@ remember_program(vmkit_snapshot *snapshot, const struct vmk_process *process,
 
 /* The process first: what it maps of files becomes memory as it is saved. */
 static int
-take(vmkit_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error **ret_error)
+take(struct vmk_process_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
     struct vmk_process *process = &sandbox->process;
     snapshot->limits = process->limits;
@@ -55,36 +55,33 @@ take(vmkit_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error **ret_error)
 int
 vmk_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot, vmkit_error **ret_error)
 {
-    vmkit_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    struct vmk_process_snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (snapshot == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for a snapshot");
-    atomic_init(&snapshot->references, 1);
+    vmk_snapshot_init(&snapshot->base, &vmk_snapshot_of_sandbox);
     int r = vmk_sandbox_begin(sandbox, &snapshot->state, ret_error);
     if (r == 0) {
         r = take(snapshot, sandbox, ret_error);
         vmk_sandbox_finish(sandbox, snapshot->state);
     }
     if (r < 0)
-        vmk_snapshot_unref(snapshot);
+        vmk_snapshot_unref(&snapshot->base);
     else
-        *ret_snapshot = snapshot;
+        *ret_snapshot = &snapshot->base;
     return r;
 }
 
-vmkit_snapshot *
-vmk_snapshot_ref(vmkit_snapshot *snapshot)
+bool
+vmk_snapshot_holds(const struct vmk_process_snapshot *snapshot, uint64_t gpa)
 {
-    atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
-    return snapshot;
+    return snapshot != NULL && gpa < vmk_frames_image_get_size(snapshot->image);
 }
 
-void
-vmk_snapshot_unref(vmkit_snapshot *snapshot)
+static void
+snapshot_free(struct vmkit_snapshot *base)
 {
-    if (snapshot == NULL ||
-        atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) != 1)
-        return;
+    struct vmk_process_snapshot *snapshot = (struct vmk_process_snapshot *)base;
     vmk_frames_image_free(snapshot->image);
     vmk_usermode_state_free(snapshot->usermode);
     vmk_bytes_clear(&snapshot->process);
@@ -92,19 +89,28 @@ vmk_snapshot_unref(vmkit_snapshot *snapshot)
     free(snapshot);
 }
 
-bool
-vmk_snapshot_holds(const vmkit_snapshot *snapshot, uint64_t gpa)
+static void
+get_info(const struct vmkit_snapshot *base, struct vmkit_snapshot_info *info)
 {
-    return snapshot != NULL && gpa < vmk_frames_image_get_size(snapshot->image);
-}
-
-void
-vmk_snapshot_get_info(const vmkit_snapshot *snapshot, struct vmkit_snapshot_info *info)
-{
-    info->reserved = 0;
+    const struct vmk_process_snapshot *snapshot = (const struct vmk_process_snapshot *)base;
+    info->kind = VMKIT_SNAPSHOT_OF_SANDBOX;
     info->memory_bytes = vmk_frames_image_get_used(snapshot->image);
     info->data_bytes = vmk_frames_image_get_data(snapshot->image);
     info->process_bytes = snapshot->process.size;
     info->memory_limit_bytes = snapshot->limits.memory_bytes;
     info->instruction_pointer = snapshot->instruction_pointer;
+}
+
+const struct vmk_snapshot_kind vmk_snapshot_of_sandbox = {
+    .name = "a sandbox", .free = snapshot_free, .get_info = get_info};
+
+int
+vmk_snapshot_get_process(struct vmkit_snapshot *snapshot,
+                         struct vmk_process_snapshot **ret_process_snapshot,
+                         vmkit_error **ret_error)
+{
+    int r = vmk_snapshot_check_kind(snapshot, &vmk_snapshot_of_sandbox, ret_error);
+    if (r == 0)
+        *ret_process_snapshot = (struct vmk_process_snapshot *)snapshot;
+    return r;
 }

@@ -11,13 +11,12 @@
 #include "sandbox/frames_image.h"
 #include "sandbox/sandbox.h"
 #include "util/bytes.h"
-
-#include <vmkit/snapshot.h>
+#include "vm/snapshot.h"
 
 struct vmk_usermode_state;
 
-struct vmkit_snapshot {
-    atomic_uint references;
+struct vmk_process_snapshot {
+    struct vmkit_snapshot base;
     struct vmk_frames_image *image;
     struct vmk_usermode_state *usermode;
     struct vmk_bytes process;
@@ -35,16 +34,13 @@ int
 vmk_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot,
                      vmkit_error **ret_error);
 
-vmkit_snapshot *
-vmk_snapshot_ref(vmkit_snapshot *snapshot);
+extern const struct vmk_snapshot_kind vmk_snapshot_of_sandbox;
 
-/* Accepts NULL. */
-void
-vmk_snapshot_unref(vmkit_snapshot *snapshot);
-
-/* Fills all of `info` but its size. */
-void
-vmk_snapshot_get_info(const vmkit_snapshot *snapshot, struct vmkit_snapshot_info *info);
+/* What it is of a sandbox. -ENOTSUP for one of a raw VM. */
+int
+vmk_snapshot_get_process(struct vmkit_snapshot *snapshot,
+                         struct vmk_process_snapshot **ret_process_snapshot,
+                         vmkit_error **ret_error);
 
 /* `config` may be NULL; `system` is NULL for the host's own KVM. */
 int
@@ -57,7 +53,7 @@ vmk_sandbox_reset(vmkit_sandbox *sandbox, vmkit_error **ret_error);
 
 /* Whether the frame at `gpa` is one of the snapshot's, which may be NULL. */
 bool
-vmk_snapshot_holds(const vmkit_snapshot *snapshot, uint64_t gpa);
+vmk_snapshot_holds(const struct vmk_process_snapshot *snapshot, uint64_t gpa);
 
 /* KVM's dirty log of a fork is about to be lost. 0 or a negative errno. */
 int

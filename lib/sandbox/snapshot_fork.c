@@ -55,7 +55,7 @@ vmk_fork_begin(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty)
 static int
 make_memory(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
-    const vmkit_snapshot *snapshot = sandbox->fork.snapshot;
+    const struct vmk_process_snapshot *snapshot = sandbox->fork.snapshot;
     struct vmk_process *process = &sandbox->process;
     struct vmk_space *space = &sandbox->space;
     process->space = space;
@@ -100,7 +100,7 @@ vmk_fork_make_machine(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 static int
 load_process(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config, vmkit_error **ret_error)
 {
-    const vmkit_snapshot *snapshot = sandbox->fork.snapshot;
+    const struct vmk_process_snapshot *snapshot = sandbox->fork.snapshot;
     vmkit_sandbox_config *own = NULL;
     int r = 0;
     if (config != NULL)
@@ -130,18 +130,23 @@ make_fork(vmkit_sandbox *sandbox, const vmkit_sandbox_config *config, vmkit_erro
 }
 
 int
-vmk_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config,
+vmk_snapshot_fork(vmkit_snapshot *base, const vmkit_sandbox_config *config,
                   struct vmk_kvm_system *system, vmkit_sandbox **ret_sandbox,
                   vmkit_error **ret_error)
 {
-    struct vmk_limits limits = snapshot->limits;
+    struct vmk_process_snapshot *snapshot;
     vmkit_sandbox *sandbox;
-    if (config != NULL)
-        vmk_config_get_limits(config, &limits);
-    int r = vmk_sandbox_alloc(&limits, &sandbox, ret_error);
+    int r = vmk_snapshot_get_process(base, &snapshot, ret_error);
     if (r < 0)
         return r;
-    sandbox->fork.snapshot = vmk_snapshot_ref(snapshot);
+    struct vmk_limits limits = snapshot->limits;
+    if (config != NULL)
+        vmk_config_get_limits(config, &limits);
+    r = vmk_sandbox_alloc(&limits, &sandbox, ret_error);
+    if (r < 0)
+        return r;
+    vmk_snapshot_ref(base);
+    sandbox->fork.snapshot = snapshot;
     sandbox->fork.system = vmk_kvm_system_ref(system);
     r = make_fork(sandbox, config, ret_error);
     if (r < 0)

@@ -119,7 +119,7 @@ clear_statistics(vmkit_sandbox *sandbox)
 static int
 reset_process(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
-    const vmkit_snapshot *snapshot = sandbox->fork.snapshot;
+    const struct vmk_process_snapshot *snapshot = sandbox->fork.snapshot;
     struct vmk_process *process = &sandbox->process;
     process->ending = (struct vmk_ending){0};
     int r = 0;

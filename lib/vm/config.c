@@ -113,9 +113,9 @@ vmk_vm_config_set_irqchip(struct vmkit_vm_config *config, uint32_t controller, u
     return 0;
 }
 
-static int
-open_device(const struct vmkit_vm_config *config, struct vmk_kvm_system **ret_system,
-            vmkit_error **ret_error)
+int
+vmk_vm_config_open(const struct vmkit_vm_config *config, struct vmk_kvm_system **ret_system,
+                   vmkit_error **ret_error)
 {
     if (config != NULL && config->fd >= 0)
         return vmk_kvm_system_open_fd(config->fd, ret_system, ret_error);
@@ -129,7 +129,7 @@ vmk_vm_new_configured(const struct vmkit_vm_config *config, struct vmkit_vm **re
     struct vmk_vm_options options = {.real_mode = true};
     int result = vmk_arch_check(ret_error);
     if (result == 0)
-        result = open_device(config, &options.system, ret_error);
+        result = vmk_vm_config_open(config, &options.system, ret_error);
     if (result < 0)
         return result;
     if (config != NULL) {

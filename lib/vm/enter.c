@@ -114,16 +114,19 @@ static int
 claim(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
     pthread_mutex_lock(&vcpu->lock);
+    bool held = vcpu->held;
     bool busy = vcpu->running;
     bool here = busy && pthread_equal(vcpu->thread, pthread_self());
-    if (!busy) {
+    if (!busy && !held) {
         vcpu->running = true;
         vcpu->signal_sent = false;
         vcpu->thread = pthread_self();
     }
     pthread_mutex_unlock(&vcpu->lock);
-    if (!busy)
+    if (!busy && !held)
         return 0;
+    if (held)
+        return vmk_vcpu_fail_held(vcpu, ret_error);
     return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY,
                          here ? "vCPU %u is running on this thread: it cannot run inside of a "
                                 "callback of its own run"

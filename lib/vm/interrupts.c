@@ -82,6 +82,20 @@ route_from_public(const struct vmkit_route *from, struct vmk_kvm_route *to, vmki
 }
 
 int
+vmk_vm_replace_routes(struct vmkit_vm *vm, struct vmk_kvm_route *routes, uint32_t count,
+                      vmkit_error **ret_error)
+{
+    int result = vmk_kvm_vm_set_routes(vm->kvm, routes, count, ret_error);
+    if (result < 0)
+        return result;
+    free(vm->routes);
+    vm->has_routes = true;
+    vm->routes = routes;
+    vm->route_count = count;
+    return 0;
+}
+
+int
 vmk_vm_set_routes(struct vmkit_vm *vm, const struct vmkit_route *routes, uint32_t count,
                   vmkit_error **ret_error)
 {
@@ -98,10 +112,11 @@ vmk_vm_set_routes(struct vmkit_vm *vm, const struct vmkit_route *routes, uint32_
         result = route_from_public(&routes[i], &converted[i], ret_error);
     if (result == 0) {
         pthread_mutex_lock(&vm->lock);
-        result = vmk_kvm_vm_set_routes(vm->kvm, converted, count, ret_error);
+        result = vmk_vm_replace_routes(vm, converted, count, ret_error);
         pthread_mutex_unlock(&vm->lock);
     }
-    free(converted);
+    if (result < 0)
+        free(converted);
     return result;
 }
 

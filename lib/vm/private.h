@@ -4,6 +4,7 @@
 #define VMK_VM_PRIVATE_H
 
 #include "bus/bus.h"
+#include "mem/image.h"
 #include "vm/vcpu.h"
 #include "vm/vm.h"
 
@@ -28,8 +29,17 @@ struct vmkit_vm {
     struct vmk_bus *bus;
     /* Moves with every change of `bus`; read without the lock. */
     atomic_uint_fast64_t bus_generation;
-    enum vmk_vm_irqchip irqchip; /* never changes */
-    pid_t process;               /* that made it; never changes */
+    /* Never change. */
+    enum vmk_vm_irqchip irqchip;
+    uint32_t split_pins;
+    bool real_mode;
+    /* The table of interrupt routes, when the caller replaced KVM's own. */
+    bool has_routes;
+    struct vmk_kvm_route *routes;
+    uint32_t route_count;
+    /* What the memory held when the regions began to note what is written; NULL without. */
+    struct vmk_image *tracked;
+    pid_t process; /* that made it; never changes */
     /* 0, then VMK_VM_FAILING while `failure` is written, then VMK_VM_FAILED; without the lock,
      * since a vCPU that is locked may find out. */
     atomic_uint failed;
@@ -60,6 +70,8 @@ struct vmkit_vcpu {
 
     pthread_mutex_t lock;
     bool running;
+    bool held; /* it stands still for a snapshot, which `holder` takes */
+    pthread_t holder;
     bool signal_sent; /* at most one signal is on its way, so that kicks cannot fill the queue */
     pthread_t thread;
     bool timer_set; /* `timer` sends the signal */
@@ -87,6 +99,23 @@ struct vmkit_vcpu {
     bool state_is_set; /* since the last KVM_RUN, so that what it said of interrupts is stale */
     uint8_t *answer;   /* where vmkit_vcpu_set_exit_value() puts the value; NULL without a read */
 };
+
+/* Tell KVM of a region, which it knew of or not. With the VM locked. */
+int
+vmk_vm_set_slot(struct vmkit_vm *vm, const struct vmk_region *region, vmkit_error **ret_error);
+
+/* Set a table of routes, which is the VM's then: KVM does not tell it. With the VM locked. */
+int
+vmk_vm_replace_routes(struct vmkit_vm *vm, struct vmk_kvm_route *routes, uint32_t count,
+                      vmkit_error **ret_error);
+
+/* The error of a vCPU that is held by another thread. */
+int
+vmk_vcpu_fail_held(const struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
+
+/* As vmk_vcpu_lock(), with the access of the last exit finished, for a call that reads all. */
+int
+vmk_vcpu_lock_settled(struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
 
 /* Of a vCPU that is about to be freed. */
 void

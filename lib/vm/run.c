@@ -334,16 +334,14 @@ vmk_vcpu_finish_access(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 }
 
 int
-vmk_vcpu_lock_to_set(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+vmk_vcpu_lock_settled(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
     int result = vmk_vcpu_lock(vcpu, ret_error);
     if (result < 0)
         return result;
     result = settle(vcpu, ret_error);
-    if (result == 0) {
-        vcpu->state_is_set = true;
+    if (result == 0)
         return 0;
-    }
     vmk_vcpu_unlock(vcpu);
     if (result < 0)
         return result;
@@ -351,4 +349,13 @@ vmk_vcpu_lock_to_set(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
                          "vCPU %u is in the middle of an instruction that makes a further access: "
                          "run it first",
                          vmk_kvm_vcpu_get_id(vcpu->kvm));
+}
+
+int
+vmk_vcpu_lock_to_set(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    int result = vmk_vcpu_lock_settled(vcpu, ret_error);
+    if (result == 0)
+        vcpu->state_is_set = true;
+    return result;
 }

@@ -105,15 +105,26 @@ vmk_vcpu_get_id(const struct vmkit_vcpu *vcpu)
 }
 
 int
+vmk_vcpu_fail_held(const struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY,
+                         "vCPU %u stands still until a snapshot of its VM is taken",
+                         vmk_kvm_vcpu_get_id(vcpu->kvm));
+}
+
+int
 vmk_vcpu_lock(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
     int result = vmk_vm_check(vcpu->vm, ret_error);
     if (result < 0)
         return result;
     pthread_mutex_lock(&vcpu->lock);
-    if (!vcpu->running || pthread_equal(vcpu->thread, pthread_self()))
+    bool held = vcpu->held && !pthread_equal(vcpu->holder, pthread_self());
+    if (!held && (!vcpu->running || pthread_equal(vcpu->thread, pthread_self())))
         return 0;
     pthread_mutex_unlock(&vcpu->lock);
+    if (held)
+        return vmk_vcpu_fail_held(vcpu, ret_error);
     return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY,
                          "vCPU %u is running on another thread: kick it first",
                          vmk_kvm_vcpu_get_id(vcpu->kvm));

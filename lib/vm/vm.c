@@ -72,6 +72,8 @@ vmk_vm_new(const struct vmk_vm_options *options, struct vmkit_vm **ret_vm, vmkit
     if (options == NULL)
         options = &defaults;
     vm->irqchip = options->irqchip;
+    vm->split_pins = options->split_pins;
+    vm->real_mode = options->real_mode;
     vm->process = vmk_origin_get();
     result = vm_create(vm, options, ret_error);
     if (result < 0)
@@ -98,6 +100,8 @@ vmk_vm_unref(struct vmkit_vm *vm)
     vmk_kvm_vm_free(vm->kvm);
     vmk_regions_clear(&vm->regions);
     vmk_bus_unref(vm->bus);
+    vmk_image_unref(vm->tracked);
+    free(vm->routes);
     free(vm->free_slots);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
@@ -179,9 +183,8 @@ give_slot(struct vmkit_vm *vm, uint32_t slot)
     vm->free_slots[vm->free_slot_count++] = slot;
 }
 
-/* Tell KVM of a region. */
-static int
-set_slot(struct vmkit_vm *vm, const struct vmk_region *region, vmkit_error **ret_error)
+int
+vmk_vm_set_slot(struct vmkit_vm *vm, const struct vmk_region *region, vmkit_error **ret_error)
 {
     uint32_t flags = (region->read_only ? VMK_KVM_SLOT_READ_ONLY : 0u) |
                      (region->logged ? VMK_KVM_SLOT_DIRTY_LOG : 0u);
@@ -200,7 +203,7 @@ add_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_err
         give_slot(vm, region->slot);
         return result;
     }
-    result = set_slot(vm, vmk_regions_find(&vm->regions, region->gpa), ret_error);
+    result = vmk_vm_set_slot(vm, vmk_regions_find(&vm->regions, region->gpa), ret_error);
     if (result < 0) {
         vmk_regions_remove(&vm->regions, region->gpa);
         give_slot(vm, region->slot);
@@ -296,6 +299,8 @@ vmk_vm_write(struct vmkit_vm *vm, uint64_t gpa, const void *source, uint64_t siz
         return result;
     pthread_mutex_lock(&vm->lock);
     result = vmk_regions_write(&vm->regions, gpa, source, size, ret_error);
+    if (vm->tracked != NULL && size <= UINT64_MAX - gpa)
+        vmk_regions_note_write(&vm->regions, gpa, size);
     pthread_mutex_unlock(&vm->lock);
     return result;
 }
@@ -327,7 +332,7 @@ vmk_vm_refresh_memory(struct vmkit_vm *vm, uint64_t gpa, vmkit_error **ret_error
     } else {
         result = vmk_kvm_vm_delete_slot(vm->kvm, region->slot, ret_error);
         if (result == 0)
-            result = set_slot(vm, region, ret_error);
+            result = vmk_vm_set_slot(vm, region, ret_error);
     }
     pthread_mutex_unlock(&vm->lock);
     return result;

@@ -52,7 +52,11 @@ int
 vmk_vm_config_set_irqchip(struct vmkit_vm_config *config, uint32_t controller, uint32_t pins,
                           vmkit_error **ret_error);
 
-/* NULL config: the defaults. */
+/* The KVM device that it names; NULL config: the defaults. */
+int
+vmk_vm_config_open(const struct vmkit_vm_config *config, struct vmk_kvm_system **ret_system,
+                   vmkit_error **ret_error);
+
 int
 vmk_vm_new_configured(const struct vmkit_vm_config *config, struct vmkit_vm **ret_vm,
                       vmkit_error **ret_error);
@@ -131,6 +135,10 @@ vmk_vm_read(struct vmkit_vm *vm, uint64_t gpa, void *destination, uint64_t size,
 int
 vmk_vm_write(struct vmkit_vm *vm, uint64_t gpa, const void *source, uint64_t size,
              vmkit_error **ret_error);
+
+/* As vmkit_vm_note_write(). */
+int
+vmk_vm_note_write(struct vmkit_vm *vm, uint64_t gpa, uint64_t size, vmkit_error **ret_error);
 
 int
 vmk_vm_get_pointer(struct vmkit_vm *vm, uint64_t gpa, uint64_t size, void **ret_pointer,

@@ -166,6 +166,32 @@ START_TEST(memory_without_the_right_to_write_needs_a_read_only_region)
 }
 END_TEST
 
+START_TEST(what_is_written_is_noted_by_page)
+{
+    ck_assert_int_eq(add(0x1000, 0, 0x4000, NULL), 0);
+    ck_assert_int_eq(add(0x8000, 0x4000, 0x2000, NULL), 0);
+    ck_assert_int_eq(add(0xa000, 0x6000, 0x2000, NULL), 0);
+    ck_assert_int_eq(vmk_region_track(&regions.entries[0], NULL), 0);
+    ck_assert_int_eq(vmk_region_track(&regions.entries[1], NULL), 0);
+    vmk_regions_note_write(&regions, 0x1fff, 1);
+    ck_assert_uint_eq(regions.entries[0].written[0], 1);
+    vmk_regions_note_write(&regions, 0x1fff, 2);
+    ck_assert_uint_eq(regions.entries[0].written[0], 3);
+    vmk_regions_note_write(&regions, 0x2000, 0);
+    /* Over holes, over what is not noted, and from before the first one. */
+    vmk_regions_note_write(&regions, 0x4fff, 0x10000);
+    ck_assert_uint_eq(regions.entries[0].written[0], 0xb);
+    ck_assert_uint_eq(regions.entries[1].written[0], 3);
+    ck_assert_ptr_null(regions.entries[2].written);
+    ck_assert_int_eq(vmk_region_track(&regions.entries[1], NULL), 0);
+    ck_assert_uint_eq(regions.entries[1].written[0], 0);
+    vmk_regions_note_write(&regions, 0, 0x9000);
+    ck_assert_uint_eq(regions.entries[1].written[0], 1);
+    vmk_regions_note_write(&regions, 0xf000, 0x1000);
+    ck_assert_uint_eq(regions.entries[1].written[0], 1);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -180,6 +206,7 @@ make_suite(void)
     tcase_add_test(tcase, a_pointer_is_given_inside_of_one_region_only);
     tcase_add_test(tcase, a_removed_region_is_gone_and_its_place_is_free);
     tcase_add_test(tcase, memory_without_the_right_to_write_needs_a_read_only_region);
+    tcase_add_test(tcase, what_is_written_is_noted_by_page);
     suite_add_tcase(suite, tcase);
     return suite;
 }

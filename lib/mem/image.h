@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory that stands still: what a guest's memory held at one time, as an immutable value that any
+ * number of VMs map copy-on-write. Reference-counted; any thread may use it.
+ *
+ * An image is a sorted list of runs; each says in what store, and where in it, a range of addresses
+ * lies. Between the runs it is zero. A store is a file: a memfd that a builder fills, or a snapshot
+ * file that was opened. An image that was made on top of another one names that one's stores for
+ * what did not change, so that nothing is copied twice, and the two can be compared by where their
+ * pages are.
+ *
+ * Addresses are multiples of VMK_IMAGE_PAGE, below VMK_IMAGE_LIMIT.
+ */
+#ifndef VMK_MEM_IMAGE_H
+#define VMK_MEM_IMAGE_H
+
+#include "mem/memory.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VMK_IMAGE_PAGE 4096
+#define VMK_IMAGE_LIMIT (UINT64_C(1) << 52)
+
+struct vmk_image_store;
+struct vmk_image;
+struct vmk_image_builder;
+
+/* A range that lies in one place. */
+struct vmk_image_run {
+    uint64_t address;
+    uint64_t size;
+    struct vmk_image_store *store; /* NULL: zeros */
+    uint64_t offset;               /* in the store, a multiple of the page size */
+};
+
+/* A store of a file that somebody else keeps open: `release` is called with `user_data` when nobody
+ * needs it any more. -ENOMEM, and then it is not called. */
+int
+vmk_image_store_new(int fd, void (*release)(void *user_data), void *user_data,
+                    struct vmk_image_store **ret_store, vmkit_error **ret_error);
+
+void
+vmk_image_store_unref(struct vmk_image_store *store);
+
+int
+vmk_image_store_get_fd(const struct vmk_image_store *store);
+
+/* Begin an image, which is all zeros but for what is added. With a base, pages that are added and
+ * that the base has already are the base's; without, NULL. */
+int
+vmk_image_builder_new(struct vmk_image *base, struct vmk_image_builder **ret_builder,
+                      vmkit_error **ret_error);
+
+/* Accepts NULL. */
+void
+vmk_image_builder_free(struct vmk_image_builder *builder);
+
+/* Add what [offset, offset + size) of `memory` holds as [address, address + size), above all that
+ * was added before. Pages of zeros take no place. -EFAULT when a part of the memory is not
+ * accessible. */
+int
+vmk_image_builder_add(struct vmk_image_builder *builder, uint64_t address,
+                      const struct vmkit_memory *memory, uint64_t offset, uint64_t size,
+                      vmkit_error **ret_error);
+
+/* Add [address, address + size) as it is in the base, above all that was added before. */
+int
+vmk_image_builder_add_base(struct vmk_image_builder *builder, uint64_t address, uint64_t size,
+                           vmkit_error **ret_error);
+
+/* Add a run of a store, above all that was added before. */
+int
+vmk_image_builder_add_run(struct vmk_image_builder *builder, const struct vmk_image_run *run,
+                          vmkit_error **ret_error);
+
+/* The image; only vmk_image_builder_free() may follow. */
+int
+vmk_image_builder_finish(struct vmk_image_builder *builder, struct vmk_image **ret_image,
+                         vmkit_error **ret_error);
+
+struct vmk_image *
+vmk_image_ref(struct vmk_image *image);
+
+/* Accepts NULL. */
+void
+vmk_image_unref(struct vmk_image *image);
+
+/* What lies at `address`, and how far from there on in the same place; up to VMK_IMAGE_LIMIT. The
+ * run begins at `address`. A NULL image is all zeros. */
+void
+vmk_image_find(const struct vmk_image *image, uint64_t address, struct vmk_image_run *ret_run);
+
+/* The next range from `address` on, below `end`, that lies in another place than in the other
+ * image, and where it lies in the first one. False when there is none. Either image may be NULL. */
+bool
+vmk_image_find_changed(const struct vmk_image *image, const struct vmk_image *other,
+                       uint64_t address, uint64_t end, struct vmk_image_run *ret_run);
+
+/* Bytes that lie in stores. */
+uint64_t
+vmk_image_get_data_size(const struct vmk_image *image);
+
+/* Copy whole pages out. -EFAULT when the file behind them has become shorter. */
+int
+vmk_image_read(const struct vmk_image *image, uint64_t address, void *buffer, size_t size);
+
+/* Memory of `size` bytes that is a copy of the image from `address` on, made page by page as it is
+ * written to. */
+int
+vmk_memory_new_copy(const struct vmk_image *image, uint64_t address, uint64_t size,
+                    struct vmkit_memory **ret_memory, vmkit_error **ret_error);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How an image is put together. What is added by copy goes into a memfd, each range one behind the
+ * other and as long as it is, so that pages of zeros are holes in it. Holes between two pages that
+ * are near to each other belong to one run with them: what maps the image makes a mapping a run.
+ */
+#include "mem/image_private.h"
+#include "util/checked.h"
+#include "util/descriptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define CHUNK (UINT64_C(256) << 10)
+#define GAP_LIMIT (UINT64_C(64) << 10) /* of zeros inside of a run */
+
+struct vmk_image_builder {
+    struct vmk_image *base;
+    struct vmk_image *image;
+    struct vmk_image_store *store; /* NULL as long as nothing was copied */
+    uint64_t used;                 /* of the store */
+    uint64_t end;                  /* of what was added */
+    uint8_t *bytes;                /* of the memory, one chunk */
+    uint8_t *base_bytes;           /* what the base has there */
+};
+
+static int
+fail_memory(vmkit_error **ret_error)
+{
+    return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                         "no memory for a snapshot of memory");
+}
+
+int
+vmk_image_builder_new(struct vmk_image *base, struct vmk_image_builder **ret_builder,
+                      vmkit_error **ret_error)
+{
+    struct vmk_image_builder *builder = calloc(1, sizeof *builder);
+    if (builder == NULL)
+        return fail_memory(ret_error);
+    builder->base = vmk_image_ref(base);
+    builder->image = calloc(1, sizeof *builder->image);
+    builder->bytes = malloc(CHUNK);
+    builder->base_bytes = malloc(CHUNK);
+    if (builder->image == NULL || builder->bytes == NULL || builder->base_bytes == NULL) {
+        vmk_image_builder_free(builder);
+        return fail_memory(ret_error);
+    }
+    atomic_init(&builder->image->references, 1);
+    *ret_builder = builder;
+    return 0;
+}
+
+void
+vmk_image_builder_free(struct vmk_image_builder *builder)
+{
+    if (builder == NULL)
+        return;
+    vmk_image_unref(builder->base);
+    vmk_image_unref(builder->image);
+    vmk_image_store_unref(builder->store);
+    free(builder->bytes);
+    free(builder->base_bytes);
+    free(builder);
+}
+
+/* A range of whole pages above what was added. */
+static int
+check_range(struct vmk_image_builder *builder, uint64_t address, uint64_t size,
+            vmkit_error **ret_error)
+{
+    uint64_t end;
+    if (address % VMK_IMAGE_PAGE == 0 && size % VMK_IMAGE_PAGE == 0 && address >= builder->end &&
+        vmk_add_u64(address, size, &end) && end <= VMK_IMAGE_LIMIT) {
+        builder->end = end;
+        return 0;
+    }
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                         "a snapshot's memory range [0x%" PRIx64 ", +0x%" PRIx64
+                         ") is not of whole pages above 0x%" PRIx64,
+                         address, size, builder->end);
+}
+
+/* Whether the run goes on where the last one ends, or after a few holes of the same store. */
+static bool
+extends(const struct vmk_image_builder *builder, const struct vmk_image_run *last,
+        const struct vmk_image_run *run)
+{
+    uint64_t apart = run->address - (last->address + last->size);
+    return last->store == run->store && run->offset >= last->offset &&
+           run->offset - last->offset == run->address - last->address &&
+           (apart == 0 || (run->store == builder->store && apart < GAP_LIMIT));
+}
+
+static int
+push(struct vmk_image_builder *builder, const struct vmk_image_run *run, vmkit_error **ret_error)
+{
+    struct vmk_image *image = builder->image;
+    struct vmk_image_run *last = image->count == 0 ? NULL : &image->runs[image->count - 1];
+    if (run->store == NULL || run->size == 0)
+        return 0;
+    if (last != NULL && extends(builder, last, run)) {
+        last->size = run->address + run->size - last->address;
+        return 0;
+    }
+    if (image->count == image->capacity) {
+        size_t capacity = image->capacity == 0 ? 16 : image->capacity * 2;
+        struct vmk_image_run *runs = realloc(image->runs, capacity * sizeof *runs);
+        if (runs == NULL)
+            return fail_memory(ret_error);
+        image->runs = runs;
+        image->capacity = capacity;
+    }
+    image->runs[image->count] = *run;
+    vmk_image_store_ref(run->store);
+    image->count++;
+    return 0;
+}
+
+int
+vmk_image_builder_add_run(struct vmk_image_builder *builder, const struct vmk_image_run *run,
+                          vmkit_error **ret_error)
+{
+    int result = check_range(builder, run->address, run->size, ret_error);
+    return result < 0 ? result : push(builder, run, ret_error);
+}
+
+static int
+push_base(struct vmk_image_builder *builder, uint64_t address, uint64_t size,
+          vmkit_error **ret_error)
+{
+    for (uint64_t done = 0; done < size;) {
+        struct vmk_image_run run;
+        vmk_image_find(builder->base, address + done, &run);
+        if (run.size > size - done)
+            run.size = size - done;
+        int result = push(builder, &run, ret_error);
+        if (result < 0)
+            return result;
+        done += run.size;
+    }
+    return 0;
+}
+
+int
+vmk_image_builder_add_base(struct vmk_image_builder *builder, uint64_t address, uint64_t size,
+                           vmkit_error **ret_error)
+{
+    int result = check_range(builder, address, size, ret_error);
+    return result < 0 ? result : push_base(builder, address, size, ret_error);
+}
+
+static int
+make_store(struct vmk_image_builder *builder, vmkit_error **ret_error)
+{
+    int fd = vmk_descriptor_keep(memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (fd < 0)
+        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
+                                   "making a memfd for a snapshot");
+    int result = vmk_image_store_new(fd, NULL, NULL, &builder->store, ret_error);
+    if (result < 0)
+        close(fd);
+    return result;
+}
+
+/* Room for a range in the store. */
+static int
+reserve(struct vmk_image_builder *builder, uint64_t size, uint64_t *ret_offset,
+        vmkit_error **ret_error)
+{
+    uint64_t end;
+    int result = builder->store == NULL ? make_store(builder, ret_error) : 0;
+    if (result < 0)
+        return result;
+    if (!vmk_add_u64(builder->used, size, &end))
+        return fail_memory(ret_error);
+    result = vmk_descriptor_set_size(builder->store->fd, end);
+    if (result < 0)
+        return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_IO,
+                                   "a memfd of %" PRIu64 " bytes for a snapshot", end);
+    *ret_offset = builder->used;
+    builder->used = end;
+    return 0;
+}
+
+static int
+write_store(const struct vmk_image_builder *builder, uint64_t offset, const uint8_t *bytes,
+            size_t size, vmkit_error **ret_error)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pwrite(builder->store->fd, bytes + done, size - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return vmk_error_set_errno(ret_error, n < 0 ? errno : EIO, VMKIT_ERROR_IO,
+                                       "writing %zu bytes of a snapshot's memory", size);
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static bool
+is_zero(const uint8_t *page)
+{
+    return page[0] == 0 && memcmp(page, page + 1, VMK_IMAGE_PAGE - 1) == 0;
+}
+
+enum place { PLACE_ZERO, PLACE_BASE, PLACE_STORE };
+
+/* What becomes of one page of the chunk. */
+static enum place
+judge(const struct vmk_image_builder *builder, size_t at)
+{
+    const uint8_t *page = builder->bytes + at;
+    if (builder->base != NULL && memcmp(page, builder->base_bytes + at, VMK_IMAGE_PAGE) == 0)
+        return PLACE_BASE;
+    return is_zero(page) ? PLACE_ZERO : PLACE_STORE;
+}
+
+/* `size` bytes of the chunk, which lie in one place. */
+static int
+put(struct vmk_image_builder *builder, enum place place, uint64_t address, uint64_t offset,
+    size_t at, size_t size, vmkit_error **ret_error)
+{
+    if (place == PLACE_ZERO)
+        return 0;
+    if (place == PLACE_BASE)
+        return push_base(builder, address + at, size, ret_error);
+    const struct vmk_image_run run = {address + at, size, builder->store, offset + at};
+    int result = write_store(builder, run.offset, builder->bytes + at, size, ret_error);
+    return result < 0 ? result : push(builder, &run, ret_error);
+}
+
+static int
+put_chunk(struct vmk_image_builder *builder, uint64_t address, uint64_t offset, size_t size,
+          vmkit_error **ret_error)
+{
+    for (size_t at = 0; at < size;) {
+        enum place place = judge(builder, at);
+        size_t end = at + VMK_IMAGE_PAGE;
+        while (end < size && judge(builder, end) == place)
+            end += VMK_IMAGE_PAGE;
+        int result = put(builder, place, address, offset, at, end - at, ret_error);
+        if (result < 0)
+            return result;
+        at = end;
+    }
+    return 0;
+}
+
+static int
+read_chunk(struct vmk_image_builder *builder, uint64_t address, const struct vmkit_memory *memory,
+           uint64_t offset, size_t size, vmkit_error **ret_error)
+{
+    int result = vmk_memory_read(memory, offset, builder->bytes, size);
+    if (result == 0 && builder->base != NULL)
+        result = vmk_image_read(builder->base, address, builder->base_bytes, size);
+    if (result == 0)
+        return 0;
+    return vmk_error_set(ret_error, -result, VMKIT_ERROR_IO,
+                         "the memory behind guest addresses [0x%" PRIx64
+                         ", +0x%zx) is not accessible",
+                         address, size);
+}
+
+int
+vmk_image_builder_add(struct vmk_image_builder *builder, uint64_t address,
+                      const struct vmkit_memory *memory, uint64_t offset, uint64_t size,
+                      vmkit_error **ret_error)
+{
+    uint64_t place = 0;
+    int result = check_range(builder, address, size, ret_error);
+    if (result == 0)
+        result = reserve(builder, size, &place, ret_error);
+    for (uint64_t done = 0; result == 0 && done < size;) {
+        size_t now = (size_t)(size - done < CHUNK ? size - done : CHUNK);
+        result = read_chunk(builder, address + done, memory, offset + done, now, ret_error);
+        if (result == 0)
+            result = put_chunk(builder, address + done, place + done, now, ret_error);
+        done += now;
+    }
+    return result;
+}
+
+int
+vmk_image_builder_finish(struct vmk_image_builder *builder, struct vmk_image **ret_image,
+                         vmkit_error **ret_error)
+{
+    if (builder->store != NULL &&
+        fcntl(builder->store->fd, F_ADD_SEALS,
+              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "sealing a snapshot's memory");
+    *ret_image = builder->image;
+    builder->image = NULL;
+    return 0;
+}

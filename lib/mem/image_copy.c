@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory that begins as a copy of an image. Every run is mapped copy-on-write, so that what it
+ * costs is a mapping a run, however large. A process has only so many mappings (vm.max_map_count,
+ * 65,530): where an image lies in very many places, the small ones are read instead.
+ */
+#include "mem/image_private.h"
+#include "util/checked.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+#define MANY_RUNS 4096
+#define SMALL_RUN (UINT64_C(64) << 10)
+
+struct mapping {
+    uint8_t *address;
+    uint64_t size;
+};
+
+static void
+unmap(void *user_data)
+{
+    struct mapping *mapping = user_data;
+    munmap(mapping->address, mapping->size);
+    free(mapping);
+}
+
+static int
+place_run(const struct vmk_image *image, const struct vmk_image_run *run, uint8_t *to, bool many)
+{
+    if (many && run->size < SMALL_RUN)
+        return vmk_image_read(image, run->address, to, (size_t)run->size);
+    void *at = mmap(to, run->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                    run->store->fd, (off_t)run->offset);
+    return at == MAP_FAILED ? -vmk_error_filter(errno) : 0;
+}
+
+static int
+place_all(const struct vmk_image *image, uint64_t address, const struct mapping *mapping)
+{
+    bool many = image != NULL && image->count > MANY_RUNS;
+    for (uint64_t done = 0; done < mapping->size;) {
+        struct vmk_image_run run;
+        vmk_image_find(image, address + done, &run);
+        if (run.size > mapping->size - done)
+            run.size = mapping->size - done;
+        int result = run.store == NULL ? 0 : place_run(image, &run, mapping->address + done, many);
+        if (result < 0)
+            return result;
+        done += run.size;
+    }
+    return 0;
+}
+
+int
+vmk_memory_new_copy(const struct vmk_image *image, uint64_t address, uint64_t size,
+                    struct vmkit_memory **ret_memory, vmkit_error **ret_error)
+{
+    struct mapping *mapping = malloc(sizeof *mapping);
+    if (mapping == NULL || size > PTRDIFF_MAX ||
+        !vmk_range_inside(address, size, 0, VMK_IMAGE_LIMIT)) {
+        free(mapping);
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no address space for %" PRIu64 " bytes of memory", size);
+    }
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+    *mapping = (struct mapping){at, size};
+    if (at == MAP_FAILED) {
+        free(mapping);
+        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_OUT_OF_MEMORY,
+                                   "mapping %" PRIu64 " bytes of memory", size);
+    }
+    int result = place_all(image, address, mapping);
+    if (result < 0)
+        vmk_error_set(ret_error, -result, VMKIT_ERROR_IO,
+                      "mapping a snapshot's memory of %" PRIu64 " bytes at 0x%" PRIx64, size,
+                      address);
+    else
+        result = vmk_memory_new_user(at, size, unmap, mapping, ret_memory, ret_error);
+    if (result < 0)
+        unmap(mapping);
+    return result;
+}
