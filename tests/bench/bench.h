@@ -60,6 +60,14 @@ bench_run_fn bench_sandbox_syscall;
 bench_run_fn bench_sandbox_cpu;
 bench_run_fn bench_sandbox_memory;
 bench_run_fn bench_sandbox_density;
+bench_run_fn bench_reset_0;
+bench_run_fn bench_reset_10;
+bench_run_fn bench_reset_100;
+bench_run_fn bench_reset_1000;
+bench_run_fn bench_reset_4000;
+bench_run_fn bench_fork;
+bench_run_fn bench_fork_density;
+bench_run_fn bench_call_reset;
 
 /* Microseconds of CLOCK_MONOTONIC. */
 double
@@ -98,7 +106,7 @@ void
 bench_print_machine(void);
 
 /* Path of a guest program, in a static buffer. */
-const char *
+char *
 bench_guest(const struct bench_options *options, const char *name);
 
 _Noreturn void

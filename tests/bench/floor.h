@@ -67,6 +67,8 @@ struct floor_guest {
     uint64_t exits;
     uint64_t syscalls;
     uint64_t faults;
+    uint64_t input; /* What it reads from its standard input. */
+    size_t size;    /* of the memory */
     bool level_known;
     bool syscall_at_user;
     bool ended;
@@ -79,16 +81,49 @@ struct floor_plan {
     size_t length;
     size_t own; /* Of the touched ones: those that the guest may write to. */
     uint64_t pages[512];
+    uint64_t
+        table_size; /* Bytes that the guest maps at BENCH_TABLE, whole MiB of an even number. */
+    uint64_t input;
 };
 
 void
 floor_guest_new(struct floor_guest *guest, const char *program, const struct floor_plan *plan);
 
-/* Run until the guest ends, or writes a byte 'p' to its standard output, which pauses it. */
+/* Run until the guest ends, or pauses: when it writes a byte 'p' to its standard output, or says
+ * that it is ready. */
 void
 floor_guest_run(struct floor_guest *guest, struct floor_plan *plan);
 
 void
 floor_guest_free(struct floor_guest *guest);
+
+/* floor_image.c: what a guest that is ready was, for others that go on from there. */
+struct floor_image {
+    int fd;
+    uint8_t *memory;
+    size_t size;
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    void *xsave;
+    uint64_t *log; /* Room for KVM's dirty log. */
+    bool syscall_at_user;
+};
+
+void
+floor_image_take(struct floor_image *image, const struct floor_guest *guest);
+
+void
+floor_image_free(struct floor_image *image);
+
+/* A VM of its own over a copy of the memory, whose writes KVM logs. */
+void
+floor_guest_fork(struct floor_guest *guest, struct floor_image *image);
+
+/* Read the log, and have the vCPU go on where the image was taken. The memory is the caller's. */
+void
+floor_guest_rewind(struct floor_guest *guest, struct floor_image *image);
+
+/* Where the table lies in the guest's memory. */
+#define FLOOR_TABLE UINT64_C(0x400000)
 
 #endif

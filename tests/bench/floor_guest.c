@@ -4,12 +4,14 @@
  *
  * The program (linked below 6 MiB, not relocatable), its heap, its stack and three supervisor pages
  * share the 2 MiB at WINDOW, so that four page tables do. The guest has memory for just that:
- * WINDOW lies at gpa 0, the tables behind it. There are two ways out: SYSCALL through LSTAR and
- * page faults through the IDT, each an OUT of its own. Results of system calls are what a program
- * needs to go on, made up; nothing is checked.
+ * WINDOW lies at gpa 0, the tables behind it. A program that asks for a table of its own at
+ * BENCH_TABLE has that at gpa FLOOR_TABLE, and further page tables behind it. There are two ways
+ * out: SYSCALL through LSTAR and page faults through the IDT, each an OUT of its own. Results of
+ * system calls are what a program needs to go on, made up; nothing is checked.
  */
 #include "bench.h"
 #include "floor_guest.h"
+#include "guest.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -29,6 +31,7 @@
 #define PD (PDPT + PAGE)
 #define PT (PD + PAGE)
 #define MEMORY_SIZE (PT + PAGE)
+_Static_assert(MEMORY_SIZE <= FLOOR_TABLE, "the table begins behind the tables");
 
 #define STUB_FAULT 0
 #define STUB_SYSCALL 16
@@ -52,6 +55,20 @@ map(const struct floor_guest *guest, uint64_t start, uint64_t end, uint64_t flag
 {
     for (uint64_t va = start & ~(uint64_t)(PAGE - 1); va < end; va += PAGE)
         *floor_guest_entry(guest, va) = (va - WINDOW) | flags | PTE_AD;
+}
+
+static void
+map_table(const struct floor_guest *guest, uint64_t size)
+{
+    uint64_t *directory = (uint64_t *)(void *)(guest->memory + PD);
+    uint64_t tables = FLOOR_TABLE + size;
+    uint64_t *entries = (uint64_t *)(void *)(guest->memory + tables);
+    for (uint64_t at = 0; at < size; at += WINDOW_SIZE)
+        directory[(BENCH_TABLE + at) / WINDOW_SIZE] =
+            (tables + at / WINDOW_SIZE * PAGE) | PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_AD;
+    for (uint64_t page = 0; page < size / PAGE; page++)
+        entries[page] =
+            (FLOOR_TABLE + page * PAGE) | PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_NX | PTE_AD;
 }
 
 static void
@@ -199,43 +216,48 @@ floor_guest_set_msrs(const struct floor_guest *guest, const struct kvm_msr_entry
     BENCH_CHECK(ioctl(guest->vcpu, KVM_SET_MSRS, &argument));
 }
 
-static void
-set_up_vcpu(const struct floor_guest *guest, const struct floor_system *system)
+void
+floor_guest_fill_sregs(struct kvm_sregs *sregs)
 {
-    struct kvm_sregs sregs;
+    const struct floor_system *system = floor_system_get();
+    sregs->cr0 = 0x80050033;
+    sregs->cr3 = PML4;
+    sregs->cr4 = 1u << 5 | 1u << 9 | 1u << 10 | 1u << 16 | (system->xcr0 != 0 ? 1u << 18 : 0);
+    sregs->efer = 0xd01;
+    sregs->cs = (struct kvm_segment){.limit = UINT32_MAX,
+                                     .selector = 0x33,
+                                     .type = 0xb,
+                                     .present = 1,
+                                     .dpl = 3,
+                                     .s = 1,
+                                     .l = 1,
+                                     .g = 1};
+    sregs->ss = (struct kvm_segment){.limit = UINT32_MAX,
+                                     .selector = 0x2b,
+                                     .type = 3,
+                                     .present = 1,
+                                     .dpl = 3,
+                                     .s = 1,
+                                     .db = 1,
+                                     .g = 1};
+    sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss;
+    sregs->tr = (struct kvm_segment){.base = TABLES + TSS_OFFSET,
+                                     .limit = TSS_BITMAP + PORT_SYSCALL / 8 + 1,
+                                     .selector = 0x40,
+                                     .type = 0xb,
+                                     .present = 1};
+    sregs->gdt.base = TABLES;
+    sregs->gdt.limit = 11 * 8 - 1;
+    sregs->idt.base = TABLES + 256;
+    sregs->idt.limit = 15 * 16 - 1;
+}
+
+void
+floor_guest_set_up_vcpu(const struct floor_guest *guest, const struct kvm_sregs *sregs)
+{
+    const struct floor_system *system = floor_system_get();
     BENCH_CHECK(ioctl(guest->vcpu, KVM_SET_CPUID2, system->cpuid));
-    BENCH_CHECK(ioctl(guest->vcpu, KVM_GET_SREGS, &sregs));
-    sregs.cr0 = 0x80050033;
-    sregs.cr3 = PML4;
-    sregs.cr4 = 1u << 5 | 1u << 9 | 1u << 10 | 1u << 16 | (system->xcr0 != 0 ? 1u << 18 : 0);
-    sregs.efer = 0xd01;
-    sregs.cs = (struct kvm_segment){.limit = UINT32_MAX,
-                                    .selector = 0x33,
-                                    .type = 0xb,
-                                    .present = 1,
-                                    .dpl = 3,
-                                    .s = 1,
-                                    .l = 1,
-                                    .g = 1};
-    sregs.ss = (struct kvm_segment){.limit = UINT32_MAX,
-                                    .selector = 0x2b,
-                                    .type = 3,
-                                    .present = 1,
-                                    .dpl = 3,
-                                    .s = 1,
-                                    .db = 1,
-                                    .g = 1};
-    sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss;
-    sregs.tr = (struct kvm_segment){.base = TABLES + TSS_OFFSET,
-                                    .limit = TSS_BITMAP + PORT_SYSCALL / 8 + 1,
-                                    .selector = 0x40,
-                                    .type = 0xb,
-                                    .present = 1};
-    sregs.gdt.base = TABLES;
-    sregs.gdt.limit = 11 * 8 - 1;
-    sregs.idt.base = TABLES + 256;
-    sregs.idt.limit = 15 * 16 - 1;
-    BENCH_CHECK(ioctl(guest->vcpu, KVM_SET_SREGS, &sregs));
+    BENCH_CHECK(ioctl(guest->vcpu, KVM_SET_SREGS, sregs));
     if (system->xcr0 != 0) {
         struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.value = system->xcr0}}};
         BENCH_CHECK(ioctl(guest->vcpu, KVM_SET_XCRS, &xcrs));
@@ -247,44 +269,63 @@ set_up_vcpu(const struct floor_guest *guest, const struct floor_system *system)
     };
     floor_guest_set_msrs(guest, msrs, sizeof msrs / sizeof msrs[0]);
     guest->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
-    guest->run->s.regs.regs =
-        (struct kvm_regs){.rip = guest->entry, .rsp = guest->stack_pointer, .rflags = 0x202};
     guest->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 }
 
 void
-floor_guest_new(struct floor_guest *guest, const char *program, const struct floor_plan *plan)
+floor_guest_make_vm(struct floor_guest *guest, int fd, uint32_t slot_flags)
 {
     const struct floor_system *system = floor_system_get();
-    Elf64_Ehdr header;
-    *guest = (struct floor_guest){.vm = BENCH_CHECK(ioctl(system->fd, KVM_CREATE_VM, 0))};
-    guest->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    guest->vm = BENCH_CHECK(ioctl(system->fd, KVM_CREATE_VM, 0));
+    guest->memory = mmap(NULL, guest->size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0) | MAP_NORESERVE, fd, 0);
     if (guest->memory == MAP_FAILED)
         bench_die("no memory for a guest");
     /* A vCPU without a local APIC in the kernel makes KVM patch its own code when the first one on
      * the machine comes and when the last one goes, which costs more than the APIC does. */
     struct kvm_enable_cap apic = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
     BENCH_CHECK(ioctl(guest->vm, KVM_ENABLE_CAP, &apic));
+    if (slot_flags & KVM_MEM_LOG_DIRTY_PAGES) {
+        struct kvm_enable_cap log = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+                                     .args = {KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE}};
+        BENCH_CHECK(ioctl(guest->vm, KVM_ENABLE_CAP, &log));
+    }
     guest->vcpu = BENCH_CHECK(ioctl(guest->vm, KVM_CREATE_VCPU, 0));
     guest->run = mmap(NULL, system->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, guest->vcpu, 0);
     if (guest->run == MAP_FAILED)
         bench_die("mapping a vCPU");
-    struct kvm_userspace_memory_region region = {.memory_size = MEMORY_SIZE,
+    struct kvm_userspace_memory_region region = {.flags = slot_flags,
+                                                 .memory_size = guest->size,
                                                  .userspace_addr = (uintptr_t)guest->memory};
     BENCH_CHECK(ioctl(guest->vm, KVM_SET_USER_MEMORY_REGION, &region));
+}
+
+void
+floor_guest_new(struct floor_guest *guest, const char *program, const struct floor_plan *plan)
+{
+    Elf64_Ehdr header;
+    struct kvm_sregs sregs;
+    *guest = (struct floor_guest){.size = MEMORY_SIZE, .input = plan->input};
+    if (plan->table_size != 0)
+        guest->size = FLOOR_TABLE + plan->table_size + plan->table_size / WINDOW_SIZE * PAGE;
+    floor_guest_make_vm(guest, -1, 0);
 
     load_program(guest, program, &header, !plan->learn);
     write_stack(guest, &header);
     write_supervisor_pages(guest);
     write_tables(guest);
+    map_table(guest, plan->table_size);
     if (plan->learn) {
         for (uint64_t va = WINDOW; va < STACK_TOP; va += PAGE)
             *floor_guest_entry(guest, va) &= ~PTE_PRESENT;
     }
     for (size_t i = 0; i < plan->count; i++)
         *floor_guest_entry(guest, plan->pages[i]) &= ~PTE_PRESENT;
-    set_up_vcpu(guest, system);
+    BENCH_CHECK(ioctl(guest->vcpu, KVM_GET_SREGS, &sregs));
+    floor_guest_fill_sregs(&sregs);
+    guest->run->s.regs.regs =
+        (struct kvm_regs){.rip = guest->entry, .rsp = guest->stack_pointer, .rflags = 0x202};
+    floor_guest_set_up_vcpu(guest, &sregs);
 }
 
 void
@@ -293,7 +334,7 @@ floor_guest_free(struct floor_guest *guest)
     munmap(guest->run, floor_system_get()->run_size);
     close(guest->vcpu);
     close(guest->vm);
-    munmap(guest->memory, MEMORY_SIZE);
+    munmap(guest->memory, guest->size);
     if (guest->file >= 0)
         close(guest->file);
 }

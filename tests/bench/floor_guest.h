@@ -30,6 +30,17 @@ floor_guest_entry(const struct floor_guest *guest, uint64_t va);
 void
 floor_guest_read_page(const struct floor_guest *guest, uint64_t page);
 
+/* The VM, with memory of `guest->size` bytes: `fd` copied as it is written to, or -1 for none. */
+void
+floor_guest_make_vm(struct floor_guest *guest, int fd, uint32_t slot_flags);
+
+void
+floor_guest_fill_sregs(struct kvm_sregs *sregs);
+
+/* All that has to be told to a vCPU that was just made; its registers are in `guest->run`. */
+void
+floor_guest_set_up_vcpu(const struct floor_guest *guest, const struct kvm_sregs *sregs);
+
 void
 floor_guest_set_msrs(const struct floor_guest *guest, const struct kvm_msr_entry *entries,
                      uint32_t count);

@@ -6,4 +6,8 @@
 /* System calls between two bytes of output. */
 #define BENCH_BATCH 200
 
+/* Where a guest has the table that it writes to. */
+#define BENCH_TABLE 0x10000000
+#define BENCH_TABLE_SIZE 0x4000000
+
 #endif

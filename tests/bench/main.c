@@ -18,6 +18,14 @@ static const struct benchmark {
     {"sandbox_cpu", bench_sandbox_cpu, "a program that computes, inside and outside"},
     {"sandbox_memory", bench_sandbox_memory, "a program that touches memory, inside and outside"},
     {"sandbox_density", bench_sandbox_density, "memory of a thousand sandboxes"},
+    {"reset_0", bench_reset_0, "back to the snapshot, and a run that writes no page"},
+    {"reset_10", bench_reset_10, "the same with 10 pages of 4 KiB written"},
+    {"reset_100", bench_reset_100, "the same with 100"},
+    {"reset_1000", bench_reset_1000, "the same with 1,000"},
+    {"reset_4000", bench_reset_4000, "the same with 4,000"},
+    {"fork", bench_fork, "a fork of 64 MiB, to its first exit"},
+    {"fork_density", bench_fork_density, "memory of a thousand forks of 64 MiB"},
+    {"call_reset", bench_call_reset, "a call and a reset, against a cold start"},
 };
 
 #define COUNT (sizeof benchmarks / sizeof benchmarks[0])

@@ -102,7 +102,7 @@ bench_check(int result, const char *call)
     return result;
 }
 
-const char *
+char *
 bench_guest(const struct bench_options *options, const char *name)
 {
     static char path[4096];
