@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a suite's tests inside of the lab: one boot, one script that marks where each begins."""
+"""Runs a suite's tests inside of the lab: a boot for each of some shares, whose script marks where
+each test begins."""
 
+import concurrent.futures
 import os
 import shlex
 import tempfile
@@ -57,8 +59,8 @@ def _split(text, count):
     return list(zip(status, output))
 
 
-def run(top, tests, limit):
-    """Runs the tests and yields (status, output, ending) for each, in order."""
+def _run_share(top, tests, limit):
+    """(status, output, ending) for each, of one boot."""
     with tempfile.TemporaryDirectory(prefix="vmkit-tests.") as folder:
         script = os.path.join(folder, "suite.sh")
         with open(script, "w", encoding="utf-8") as file:
@@ -69,12 +71,27 @@ def run(top, tests, limit):
         for path in sorted({path for test in tests for path in _paths(test)}):
             command += ["--file", path]
         status, text, ending = jobs.run(command + ["--", script], limit + 300)
+    results = []
     for test_status, output in _split(text, len(tests)):
         if test_status is None:
             lines = text.strip().splitlines()[-8:]
             why = ending or f"did not end in the lab, which ended with status {status}"
-            yield 125, output + "\n".join([""] + lines), why
+            results.append((125, output + "\n".join([""] + lines), why))
         elif test_status in (124, 137):
-            yield test_status, output, "took too long in the lab"
+            results.append((test_status, output, "took too long in the lab"))
         else:
-            yield test_status, output, None
+            results.append((test_status, output, None))
+    return results
+
+
+def run(top, tests, limit, machines):
+    """Runs the tests and returns (status, output, ending) for each, in order.
+
+    A machine of software emulation uses one core, so that several of them share the tests, each
+    its own part, without disturbing each other.
+    """
+    count = max(1, min(machines, len(tests)))
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        shares = list(pool.map(lambda first: _run_share(top, tests[first::count], limit),
+                               range(count)))
+    return [shares[number % count][number // count] for number in range(len(tests))]

@@ -115,7 +115,7 @@ class Run:
         if not tests:
             return 0, [("suite", "has no test", "")], []
         if suite.place == "lab":
-            results = lab.run(TOP, tests, self.options.lab_limit)
+            results = lab.run(TOP, tests, self.options.lab_limit, self.options.jobs)
         else:
             results = self.run_here(suite, tests)
         passed, failed, skipped = 0, [], []
