@@ -183,8 +183,9 @@ enum vmkit_vm_snapshot_flags {
  * @return 0; -EINVAL for a NULL or an unknown flag; -EBUSY while a vCPU runs on another thread,
  *         inside of a callback that serves a read, or in the middle of an instruction that makes a
  *         further access; -EFAULT when a part of the memory is not accessible; -ENOTSUP when two
- *         regions have a part of their memory in common, or the parent is none of a raw VM; -EMFILE,
- *         -ENFILE; -ENOMEM; -EIO when KVM or the host failed, and in another process than the VM's.
+ *         regions have a part of their memory in common, or the parent is none of a raw VM;
+ * -EMFILE, -ENFILE; -ENOMEM; -EIO when KVM or the host failed, and in another process than the
+ * VM's.
  *
  * Its memory is copied. The access that a vCPU's last run ended with is finished first, as by
  * vmkit_vcpu_complete(). Interrupt routes and what waits to be injected are part of it; handlers,
