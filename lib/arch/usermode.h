@@ -26,10 +26,17 @@
 
 struct vmk_usermode;
 
+/* Addresses of the stubs for calls, see callframe.h. */
+struct vmk_usermode_stubs {
+    uint64_t to_return;         /* Where a function returns to, so that it leaves the VM. */
+    uint64_t to_return_vectors; /* The same, and the first two vector registers are stored. */
+    uint64_t to_enter_vectors;  /* Loads the vector registers, and goes to the function. */
+};
+
 enum vmk_usermode_event {
     VMK_USERMODE_SYSCALL, /* See vmk_usermode_get_syscall(). */
     VMK_USERMODE_FAULT,   /* An exception; `fault` is filled. */
-    VMK_USERMODE_RETURN,  /* The guest went to the address of vmk_usermode_get_return_address(). */
+    VMK_USERMODE_RETURN,  /* The guest went to a stub that a function returns to. */
     VMK_USERMODE_BROKEN,  /* An exit that this guest can have no part in: KVM failed. */
 };
 
@@ -94,18 +101,9 @@ vmk_usermode_get_syscall(const struct vmk_usermode *usermode, uint64_t args[6]);
 void
 vmk_usermode_set_result(struct vmk_usermode *usermode, int64_t result);
 
-/* Where a function has to return to, so that it leaves the VM. The guest can go there at any time.
- */
-uint64_t
-vmk_usermode_get_return_address(const struct vmk_usermode *usermode);
-
-/* The lower halves of the first `count` vector registers, which is at most 8: the registers that
- * doubles and floats are passed and returned in. 0 or a negative errno. */
-int
-vmk_usermode_get_vectors(struct vmk_usermode *usermode, uint64_t *values, size_t count);
-
-int
-vmk_usermode_set_vectors(struct vmk_usermode *usermode, const uint64_t *values, size_t count);
+/* Code for the calls of callframe.h, which user mode may run. */
+struct vmk_usermode_stubs
+vmk_usermode_get_stubs(const struct vmk_usermode *usermode);
 
 /* arch_prctl(2) and its likes: the thread pointer and, where the architecture has one, a second
  * base. */

@@ -188,22 +188,23 @@ place(struct call *call, vmkit_error **ret_error)
         if (r < 0)
             return r;
     }
+    const struct vmk_callframe_request request = {
+        .function = call->function,
+        .top = call->top,
+        .arguments = call->arguments,
+        .count = call->request->argument_count,
+        .returns_vector = call->request->result_kind != VMKIT_RESULT_INTEGER,
+    };
+    const struct vmk_usermode_stubs stubs = vmk_usermode_get_stubs(process->usermode);
     struct vmk_user_regs regs = call->ready;
-    struct vmk_callframe *frame = &call->frame;
-    vmk_callframe_enter(&regs, call->function, vmk_usermode_get_return_address(process->usermode),
-                        call->top, call->arguments, call->request->argument_count, frame);
-    uint64_t sp = vmk_sigframe_get_stack_pointer(&regs);
-    int r =
-        write_stack(call, sp, frame->words, frame->word_count * sizeof frame->words[0], ret_error);
-    if (r == 0 && frame->vector_count > 0 &&
-        vmk_usermode_set_vectors(process->usermode, frame->vectors, frame->vector_count) < 0)
-        r = vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
-                          "the call's floating-point arguments cannot be set");
+    vmk_callframe_enter(&regs, &stubs, &request, &call->frame);
+    int r = write_stack(call, vmk_sigframe_get_stack_pointer(&regs), call->frame.words,
+                        call->frame.word_count * sizeof call->frame.words[0], ret_error);
     if (r < 0)
         return r;
     *process->regs = regs;
     process->regs_replaced = true;
-    process->call_return_sp = frame->return_stack_pointer;
+    process->call_return_sp = call->frame.return_stack_pointer;
     return 0;
 }
 
@@ -229,9 +230,10 @@ collect(struct call *call, struct vmkit_sandbox_outcome *outcome, vmkit_error **
     outcome->result = result[0];
     outcome->result_high = result[1];
     if (request->result_kind != VMKIT_RESULT_INTEGER &&
-        vmk_usermode_get_vectors(process->usermode, vectors, 2) < 0)
-        return vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
-                             "the call's floating-point result cannot be had");
+        vmk_uaccess_read(process->space, process->call_return_sp, vectors, sizeof vectors) < 0)
+        return vmk_error_set(ret_error, EFAULT, VMKIT_ERROR_OUT_OF_RANGE,
+                             "the call's result cannot be read back: the function has unmapped "
+                             "its stack");
     outcome->real = real_from_bits(vectors[0], request->result_kind == VMKIT_RESULT_FLOAT);
     outcome->real_high = real_from_bits(vectors[1], request->result_kind == VMKIT_RESULT_FLOAT);
     for (unsigned i = 0; i < request->argument_count; i++) {
@@ -269,13 +271,13 @@ make_call(vmkit_sandbox *sandbox, struct call *call, enum vmk_sandbox_state *sta
     if (r < 0)
         return r;
     r = vmk_sandbox_enter(sandbox, &limits, state, ret_error);
+    if (r == 0 && *state == VMK_SANDBOX_READY)
+        r = collect(call, outcome, ret_error);
     process->call_return_sp = 0;
     if (*state != VMK_SANDBOX_READY) {
         vmk_sandbox_fill_outcome(sandbox, outcome);
         return r;
     }
-    if (r == 0)
-        r = collect(call, outcome, ret_error);
     put_back(call);
     outcome->instruction_pointer = vmk_usermode_get_pc(process->usermode);
     return r;

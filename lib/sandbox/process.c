@@ -97,28 +97,20 @@ deadline(uint64_t now, uint64_t limit, uint64_t own_limit)
 
 /* Have the kick's signal sent to this thread at a time of `clock`; UINT64_MAX takes that back. */
 static int
-arm(clockid_t clock, timer_t *timer, bool *made, uint64_t when_ns)
+arm(struct vmk_kick_timer *timer, clockid_t clock, uint64_t when_ns)
 {
-    if (!*made && when_ns == UINT64_MAX)
+    if (when_ns == UINT64_MAX) {
+        vmk_kick_timer_stop(timer);
         return 0;
-    if (!*made) {
-        struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
-                                 .sigev_signo = vmk_vcpu_get_kick_signal()};
-        event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-        if (timer_create(clock, &event, timer) < 0)
-            return -errno;
-        *made = true;
     }
-    struct itimerspec setting = {0};
-    if (when_ns != UINT64_MAX)
-        setting.it_value = timespec_from_ns(when_ns == 0 ? 1 : when_ns);
-    return timer_settime(*timer, TIMER_ABSTIME, &setting, NULL) < 0 ? -errno : 0;
+    int r = vmk_kick_timer_make(timer, clock);
+    return r < 0 ? r : vmk_kick_timer_set(timer, when_ns);
 }
 
 static int
 arm_timers(struct vmk_process *process)
 {
-    int real = arm(CLOCK_MONOTONIC, &process->real_timer, &process->real_timer_made,
+    int real = arm(&process->real_timer, CLOCK_MONOTONIC,
                    nearest(process->wall_deadline_ns, vmk_signals_next_real_ns(process->signals)));
 
     uint64_t cpu = nearest(process->cpu_deadline_ns, vmk_signals_next_cpu_ns(process->signals));
@@ -127,7 +119,7 @@ arm_timers(struct vmk_process *process)
         if (__builtin_add_overflow(cpu, process->thread_cpu_base_ns, &cpu))
             cpu = UINT64_MAX;
     }
-    int result = arm(CLOCK_THREAD_CPUTIME_ID, &process->cpu_timer, &process->cpu_timer_made, cpu);
+    int result = arm(&process->cpu_timer, CLOCK_THREAD_CPUTIME_ID, cpu);
     return real < 0 ? real : result;
 }
 
@@ -145,7 +137,6 @@ vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *lim
     const struct vmk_time_limits *own = limits != NULL ? limits : &none;
     process->thread_cpu_base_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     process->running = true;
-    process->host_process = getpid();
     process->wall_deadline_ns =
         deadline(vmk_process_now_ns(), process->limits.wall_time_ns, own->wall_ns);
     process->cpu_deadline_ns =
@@ -157,15 +148,18 @@ vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *lim
 void
 vmk_process_finish(struct vmk_process *process)
 {
-    bool own = process->host_process == getpid();
-    if (process->real_timer_made && own)
-        timer_delete(process->real_timer);
-    if (process->cpu_timer_made && own)
-        timer_delete(process->cpu_timer);
-    process->real_timer_made = process->cpu_timer_made = false;
+    vmk_kick_timer_stop(&process->real_timer);
+    vmk_kick_timer_stop(&process->cpu_timer);
     process->cpu_before_ns = vmk_process_cpu_ns(process);
     process->wall_deadline_ns = process->cpu_deadline_ns = UINT64_MAX;
     process->running = false;
+}
+
+void
+vmk_process_clear(struct vmk_process *process)
+{
+    vmk_kick_timer_delete(&process->real_timer);
+    vmk_kick_timer_delete(&process->cpu_timer);
 }
 
 bool

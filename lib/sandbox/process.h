@@ -8,6 +8,7 @@
 #define VMK_SANDBOX_PROCESS_H
 
 #include "sandbox/task.h"
+#include "vm/kick_timer.h"
 
 #include <vmkit/sandbox.h>
 
@@ -115,11 +116,8 @@ struct vmk_process {
     uint64_t thread_cpu_base_ns; /* The thread's CPU time when it began. */
     uint64_t cpu_before_ns;      /* CPU time of runs before. */
     bool running;
-    pid_t host_process; /* that has the timers: a child of fork(2) has not inherited them */
-    bool real_timer_made;
-    bool cpu_timer_made;
-    timer_t real_timer;
-    timer_t cpu_timer;
+    struct vmk_kick_timer real_timer; /* Kept for the next run; they are set in none alone. */
+    struct vmk_kick_timer cpu_timer;
 
     /* Counted for vmkit_sandbox_get_stats(). */
     uint64_t exits;
@@ -186,6 +184,10 @@ vmk_process_begin(struct vmk_process *process, const struct vmk_time_limits *lim
 
 void
 vmk_process_finish(struct vmk_process *process);
+
+/* Free what the process keeps of the host between runs. */
+void
+vmk_process_clear(struct vmk_process *process);
 
 /* Notice what is due: a kill, the limits of time, the guest's timers. */
 void

@@ -63,6 +63,7 @@ vmk_sandbox_free(vmkit_sandbox *sandbox)
     struct vmk_process *process = &sandbox->process;
     /* What is mapped of files, then the files, then what their memory is charged to. */
     vmk_sandbox_drop_machine(sandbox);
+    vmk_process_clear(process);
     vmk_symbol_clear(process);
     vmk_files_free(process->files);
     vmk_signals_free(process->signals);

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,15 +47,6 @@ set_run_mask(struct vmkit_vcpu *vcpu, const sigset_t *old, vmkit_error **ret_err
     return result;
 }
 
-void
-vmk_vcpu_delete_timer(struct vmkit_vcpu *vcpu)
-{
-    /* A child of fork(2) has not inherited it. */
-    if (vcpu->timer_thread != 0 && vcpu->timer_process == getpid())
-        timer_delete(vcpu->timer);
-    vcpu->timer_thread = 0;
-}
-
 /* Without the signal there is no way to stop the guest. */
 static int
 fail_signal(const struct vmkit_vcpu *vcpu, int err, const char *call, vmkit_error **ret_error)
@@ -85,28 +75,23 @@ drain(void)
     return errno == EAGAIN ? timer : -errno;
 }
 
-/* Have a timer that kicks this thread, should the signal itself find no place; it is kept for the
- * next run. */
+/* Have a timer that kicks this thread, should the signal itself find no place. */
 static int
 make_timer(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
-    pid_t here = (pid_t)syscall(SYS_gettid);
-    if (vcpu->timer_thread == here)
+    pthread_mutex_lock(&vcpu->lock);
+    int result = vmk_kick_timer_make(&vcpu->timer, CLOCK_MONOTONIC);
+    pthread_mutex_unlock(&vcpu->lock);
+    if (result == 0)
         return 0;
-    vmk_vcpu_delete_timer(vcpu);
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
-                             .sigev_signo = vmk_vcpu_get_kick_signal()};
-    event._sigev_un._tid = here;
-    if (timer_create(CLOCK_MONOTONIC, &event, &vcpu->timer) < 0)
-        return fail_signal(vcpu, errno, "timer_create(2)", ret_error);
+    if (result < 0)
+        return fail_signal(vcpu, -result, "timer_create(2)", ret_error);
     /* What cannot be taken off again would end the process. */
-    int result = drain();
+    result = drain();
     if (result < 0) {
-        timer_delete(vcpu->timer);
+        vmk_kick_timer_delete(&vcpu->timer);
         return fail_signal(vcpu, -result, "rt_sigtimedwait(2)", ret_error);
     }
-    vcpu->timer_thread = here;
-    vcpu->timer_process = getpid();
     return 0;
 }
 
@@ -166,12 +151,9 @@ vmk_vcpu_begin(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 void
 vmk_vcpu_end(struct vmkit_vcpu *vcpu)
 {
-    static const struct itimerspec never;
     pthread_mutex_lock(&vcpu->lock);
     vcpu->running = false;
-    if (vcpu->timer_set)
-        timer_settime(vcpu->timer, 0, &never, NULL);
-    vcpu->timer_set = false;
+    vmk_kick_timer_stop(&vcpu->timer);
     pthread_mutex_unlock(&vcpu->lock);
     /* From here on no kick aims at this thread; what has arrived is taken off. What could not be
      * must stay blocked. */
@@ -243,11 +225,9 @@ vmk_vcpu_was_kicked(const struct vmkit_vcpu *vcpu)
 static bool
 send_kick(struct vmkit_vcpu *vcpu)
 {
-    static const struct itimerspec now = {.it_value.tv_nsec = 1};
     if (pthread_kill(vcpu->thread, vmk_vcpu_get_kick_signal()) == 0)
         return true;
-    vcpu->timer_set = timer_settime(vcpu->timer, 0, &now, NULL) == 0;
-    return vcpu->timer_set;
+    return vmk_kick_timer_set(&vcpu->timer, 0) == 0;
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include "bus/bus.h"
 #include "mem/image.h"
+#include "vm/kick_timer.h"
 #include "vm/vcpu.h"
 #include "vm/vm.h"
 
@@ -74,16 +75,13 @@ struct vmkit_vcpu {
     pthread_t holder;
     bool signal_sent; /* at most one signal is on its way, so that kicks cannot fill the queue */
     pthread_t thread;
-    bool timer_set; /* `timer` sends the signal */
+    struct vmk_kick_timer timer; /* sends the signal where it has no other place */
 
     /* Of the running thread alone. */
     bool mask_known;
     bool kick_was_blocked;
     bool kicked;
     uint64_t mask; /* what KVM_SET_SIGNAL_MASK was last given */
-    timer_t timer;
-    pid_t timer_thread; /* whom it signals; 0 before it is made */
-    pid_t timer_process;
 
     /* What waits to be injected; `injections` is set after, and looked at before, the others. */
     atomic_bool injections;
@@ -116,10 +114,6 @@ vmk_vcpu_fail_held(const struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
 /* As vmk_vcpu_lock(), with the access of the last exit finished, for a call that reads all. */
 int
 vmk_vcpu_lock_settled(struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
-
-/* Of a vCPU that is about to be freed. */
-void
-vmk_vcpu_delete_timer(struct vmkit_vcpu *vcpu);
 
 /* Inject what waits and can be taken, and ask for an exit when the rest can. */
 int

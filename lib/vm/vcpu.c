@@ -78,7 +78,7 @@ vmk_vcpu_unref(struct vmkit_vcpu *vcpu)
     if (vcpu == NULL || atomic_fetch_sub_explicit(&vcpu->references, 1, memory_order_acq_rel) != 1)
         return;
     list_remove(vcpu);
-    vmk_vcpu_delete_timer(vcpu);
+    vmk_kick_timer_delete(&vcpu->timer);
     vmk_kvm_vcpu_free(vcpu->kvm);
     vmk_bus_unref(vcpu->bus);
     pthread_mutex_destroy(&vcpu->lock);

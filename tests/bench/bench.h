@@ -57,6 +57,7 @@ bench_run_fn bench_exit_mmio;
 bench_run_fn bench_vm_lifecycle;
 bench_run_fn bench_sandbox_cold_start;
 bench_run_fn bench_sandbox_syscall;
+bench_run_fn bench_call;
 bench_run_fn bench_sandbox_cpu;
 bench_run_fn bench_sandbox_memory;
 bench_run_fn bench_sandbox_density;

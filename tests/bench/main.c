@@ -15,6 +15,7 @@ static const struct benchmark {
     {"vm_lifecycle", bench_vm_lifecycle, "make a raw VM, run an instruction, free it"},
     {"sandbox_cold_start", bench_sandbox_cold_start, "make, run and free a static hello"},
     {"sandbox_syscall", bench_sandbox_syscall, "a system call that does nothing"},
+    {"call", bench_call, "a call of a function that does nothing"},
     {"sandbox_cpu", bench_sandbox_cpu, "a program that computes, inside and outside"},
     {"sandbox_memory", bench_sandbox_memory, "a program that touches memory, inside and outside"},
     {"sandbox_density", bench_sandbox_density, "memory of a thousand sandboxes"},

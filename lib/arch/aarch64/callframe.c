@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calling convention of AArch64 (AAPCS64, 6.8): eight registers for integers, eight for
- * vectors, the rest on the stack, in 8 bytes each and in the arguments' order. The return address
- * is in x30.
+ * AArch64 programs do not run in a sandbox yet, so that none is called (AAPCS64, 6.8): this fills
+ * no argument in. What needs the registers alone is here.
  */
 #include "arch/callframe.h"
-
-#define INTEGERS 8
 
 uint64_t
 vmk_callframe_get_top(const struct vmk_user_regs *regs)
@@ -15,26 +12,13 @@ vmk_callframe_get_top(const struct vmk_user_regs *regs)
 }
 
 void
-vmk_callframe_enter(struct vmk_user_regs *regs, uint64_t function, uint64_t return_address,
-                    uint64_t top, const struct vmk_callframe_argument *arguments, size_t count,
-                    struct vmk_callframe *ret_frame)
+vmk_callframe_enter(struct vmk_user_regs *regs, const struct vmk_usermode_stubs *stubs,
+                    const struct vmk_callframe_request *request, struct vmk_callframe *ret_frame)
 {
-    size_t integer_count = 0;
     ret_frame->word_count = 0;
-    ret_frame->vector_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (arguments[i].is_vector && ret_frame->vector_count < VMK_CALLFRAME_VECTORS)
-            ret_frame->vectors[ret_frame->vector_count++] = arguments[i].bits;
-        else if (!arguments[i].is_vector && integer_count < INTEGERS)
-            regs->x[integer_count++] = arguments[i].bits;
-        else
-            ret_frame->words[ret_frame->word_count++] = arguments[i].bits;
-    }
-    regs->sp = (top - ret_frame->word_count * sizeof(uint64_t)) & ~UINT64_C(15);
-    ret_frame->return_stack_pointer = regs->sp;
-    regs->x[29] = 0; /* No frame above, for whoever unwinds. */
-    regs->x[30] = return_address;
-    regs->pc = function;
+    regs->sp = ret_frame->return_stack_pointer = request->top & ~UINT64_C(15);
+    regs->x[30] = stubs->to_return;
+    regs->pc = request->function;
 }
 
 void

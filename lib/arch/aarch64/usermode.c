@@ -133,22 +133,11 @@ vmk_usermode_set_result(struct vmk_usermode *usermode, int64_t result)
 {
 }
 
-uint64_t
-vmk_usermode_get_return_address(const struct vmk_usermode *usermode)
+struct vmk_usermode_stubs
+vmk_usermode_get_stubs(const struct vmk_usermode *usermode)
 {
-    return UINT64_MAX;
-}
-
-int
-vmk_usermode_get_vectors(struct vmk_usermode *usermode, uint64_t *values, size_t count)
-{
-    return -ENOTSUP;
-}
-
-int
-vmk_usermode_set_vectors(struct vmk_usermode *usermode, const uint64_t *values, size_t count)
-{
-    return -ENOTSUP;
+    return (struct vmk_usermode_stubs){
+        .to_return = UINT64_MAX, .to_return_vectors = UINT64_MAX, .to_enter_vectors = UINT64_MAX};
 }
 
 size_t

@@ -3,6 +3,7 @@
  * The calling convention of x86-64 (System V ABI, AMD64 supplement, 3.2): six registers for
  * integers, eight for vectors, the rest on the stack, in 8 bytes each and in the arguments' order.
  * The stack pointer is 8 below a multiple of 16 at the first instruction, the return address there.
+ * The values of vector registers lie above the arguments, where R10 points.
  */
 #include "arch/callframe.h"
 
@@ -12,45 +13,81 @@
 #define INTEGERS 6
 #define FLAGS_AT_ENTRY UINT64_C(0x202) /* The direction flag is clear. */
 
+/* The arguments by where they go. */
+struct places {
+    uint64_t integers[INTEGERS];
+    size_t integer_count;
+    uint64_t vectors[VMK_CALLFRAME_VECTORS];
+    size_t vector_count;
+    uint64_t stack[VMK_CALLFRAME_MAX_ARGUMENTS];
+    size_t stack_count;
+};
+
+static void
+sort_arguments(const struct vmk_callframe_request *request, struct places *places)
+{
+    places->integer_count = places->vector_count = places->stack_count = 0;
+    memset(places->integers, 0, sizeof places->integers);
+    memset(places->vectors, 0, sizeof places->vectors);
+    for (size_t i = 0; i < request->count; i++) {
+        const struct vmk_callframe_argument *argument = &request->arguments[i];
+        if (argument->is_vector && places->vector_count < VMK_CALLFRAME_VECTORS)
+            places->vectors[places->vector_count++] = argument->bits;
+        else if (!argument->is_vector && places->integer_count < INTEGERS)
+            places->integers[places->integer_count++] = argument->bits;
+        else
+            places->stack[places->stack_count++] = argument->bits;
+    }
+}
+
 uint64_t
 vmk_callframe_get_top(const struct vmk_user_regs *regs)
 {
     return regs->rsp - RED_ZONE;
 }
 
-void
-vmk_callframe_enter(struct vmk_user_regs *regs, uint64_t function, uint64_t return_address,
-                    uint64_t top, const struct vmk_callframe_argument *arguments, size_t count,
-                    struct vmk_callframe *ret_frame)
+static void
+put(struct vmk_callframe *frame, const uint64_t *words, size_t count)
 {
-    uint64_t integers[INTEGERS] = {0};
-    size_t integer_count = 0;
-    ret_frame->words[0] = return_address;
-    ret_frame->word_count = 1;
-    ret_frame->vector_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (arguments[i].is_vector && ret_frame->vector_count < VMK_CALLFRAME_VECTORS)
-            ret_frame->vectors[ret_frame->vector_count++] = arguments[i].bits;
-        else if (!arguments[i].is_vector && integer_count < INTEGERS)
-            integers[integer_count++] = arguments[i].bits;
-        else
-            ret_frame->words[ret_frame->word_count++] = arguments[i].bits;
-    }
-    uint64_t arguments_at = (top - (ret_frame->word_count - 1) * sizeof(uint64_t)) & ~UINT64_C(15);
-    ret_frame->return_stack_pointer = arguments_at;
+    memcpy(frame->words + frame->word_count, words, count * sizeof *words);
+    frame->word_count += count;
+}
 
-    regs->rip = function;
-    regs->rsp = arguments_at - sizeof(uint64_t);
+void
+vmk_callframe_enter(struct vmk_user_regs *regs, const struct vmk_usermode_stubs *stubs,
+                    const struct vmk_callframe_request *request, struct vmk_callframe *ret_frame)
+{
+    struct places places;
+    sort_arguments(request, &places);
+    bool takes_vectors = places.vector_count > 0;
+    const uint64_t nothing = 0, return_address = request->returns_vector ? stubs->to_return_vectors
+                                                                         : stubs->to_return;
+
+    ret_frame->word_count = 0;
+    put(ret_frame, &return_address, 1);
+    put(ret_frame, places.stack, places.stack_count);
+    put(ret_frame, &nothing, places.stack_count % 2);
+    size_t vectors_at = ret_frame->word_count;
+    /* There is room for those that come back, too. */
+    if (takes_vectors || request->returns_vector)
+        put(ret_frame, places.vectors, VMK_CALLFRAME_VECTORS);
+
+    uint64_t size = (ret_frame->word_count - 1) * sizeof(uint64_t);
+    ret_frame->return_stack_pointer = (request->top - size) & ~UINT64_C(15);
+    regs->rsp = ret_frame->return_stack_pointer - sizeof(uint64_t);
+    regs->rip = takes_vectors ? stubs->to_enter_vectors : request->function;
+    regs->r10 = regs->rsp + vectors_at * sizeof(uint64_t);
+    regs->r11 = request->function;
     regs->rbp = 0; /* No frame above, for whoever unwinds. */
     regs->rflags = FLAGS_AT_ENTRY;
     /* How many vector registers are in use, for a function with variable arguments. */
-    regs->rax = ret_frame->vector_count;
-    regs->rdi = integers[0];
-    regs->rsi = integers[1];
-    regs->rdx = integers[2];
-    regs->rcx = integers[3];
-    regs->r8 = integers[4];
-    regs->r9 = integers[5];
+    regs->rax = places.vector_count;
+    regs->rdi = places.integers[0];
+    regs->rsi = places.integers[1];
+    regs->rdx = places.integers[2];
+    regs->rcx = places.integers[3];
+    regs->r8 = places.integers[4];
+    regs->r9 = places.integers[5];
 }
 
 void

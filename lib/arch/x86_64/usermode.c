@@ -16,9 +16,10 @@
  * CPL 0 was seen there, the bitmap is closed: from then on only SYSCALL gets through, and the
  * SYSRET behind the OUT leads back.
  *
- * A function that the host calls returns to a stub of user mode. Where SYSCALL stays at CPL 3, it
- * is an OUT to a port that the bitmap opens, which is cheaper than to have KVM carry out a SYSCALL.
- * Elsewhere it is a SYSCALL, told from others by its address.
+ * A function that the host calls returns to a stub that makes a SYSCALL, which is told from others
+ * by its address. Doubles and floats come and go through the program's stack, by stubs that load
+ * and store the vector registers: that costs no ioctl. These stubs are user mode's own code; the
+ * program may go there whenever it likes, and gains nothing by it.
  *
  * An exception pushes its frame on the supervisor stack; the host reads it there.
  */
@@ -43,11 +44,21 @@ write_stubs(uint8_t *page)
     memcpy(page + STUB_SYSCALL, (const uint8_t[]){0xe6, PORT_SYSCALL, 0x48, 0x0f, 0x07}, 5);
     /* iretq */
     memcpy(page + STUB_IRET, (const uint8_t[]){0x48, 0xcf}, 2);
-    /* out %al, $port; ud2 */
-    memcpy(page + STUB_RETURN_OUT, (const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}, 4);
     /* movq %rax, %rdi; syscall; ud2 */
-    memcpy(page + STUB_RETURN_SYSCALL, (const uint8_t[]){0x48, 0x89, 0xc7, 0x0f, 0x05, 0x0f, 0x0b},
-           7);
+    memcpy(page + STUB_RETURN, (const uint8_t[]){0x48, 0x89, 0xc7, 0x0f, 0x05, 0x0f, 0x0b}, 7);
+    /* movsd %xmm0, (%rsp); movsd %xmm1, 8(%rsp); jmp to the one before */
+    memcpy(page + STUB_RETURN_VECTORS,
+           (const uint8_t[]){0xf2, 0x0f, 0x11, 0x04, 0x24, 0xf2, 0x0f, 0x11, 0x4c, 0x24, 0x08, 0xeb,
+                             (uint8_t)(STUB_RETURN - STUB_RETURN_VECTORS - 13)},
+           13);
+    /* movsd (%r10), %xmm0; and so on to movsd 56(%r10), %xmm7; jmp *%r11 */
+    memcpy(page + STUB_ENTER_VECTORS,
+           (const uint8_t[]){0xf2, 0x41, 0x0f, 0x10, 0x02, 0xf2, 0x41, 0x0f, 0x10, 0x4a,
+                             0x08, 0xf2, 0x41, 0x0f, 0x10, 0x52, 0x10, 0xf2, 0x41, 0x0f,
+                             0x10, 0x5a, 0x18, 0xf2, 0x41, 0x0f, 0x10, 0x62, 0x20, 0xf2,
+                             0x41, 0x0f, 0x10, 0x6a, 0x28, 0xf2, 0x41, 0x0f, 0x10, 0x72,
+                             0x30, 0xf2, 0x41, 0x0f, 0x10, 0x7a, 0x38, 0x41, 0xff, 0xe3},
+           STUB_USER_END - STUB_ENTER_VECTORS);
 }
 
 static void
@@ -78,8 +89,7 @@ write_tables(uint8_t *page)
     memcpy(tss + 4, &stack, sizeof stack);
     memcpy(tss + 102, &bitmap, sizeof bitmap);
     memset(tss + TSS_BITMAP, 0xff, TSS_SIZE - TSS_BITMAP);
-    tss[TSS_BITMAP + PORT_SYSCALL / 8] &=
-        (uint8_t) ~(1u << PORT_SYSCALL % 8 | 1u << PORT_RETURN % 8);
+    tss[TSS_BITMAP + PORT_SYSCALL / 8] &= (uint8_t) ~(1u << PORT_SYSCALL % 8);
 }
 
 static int

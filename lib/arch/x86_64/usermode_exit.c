@@ -59,7 +59,7 @@ take_syscall(struct vmk_usermode *usermode)
         return VMK_USERMODE_BROKEN;
     leave_syscall_stub(usermode);
     usermode->settled = true;
-    if (usermode->regs->rip == STUB_VA + STUB_RETURN_SYSCALL_END) {
+    if (usermode->regs->rip == STUB_VA + STUB_RETURN_END) {
         usermode->regs->rax = usermode->regs->rdi;
         return VMK_USERMODE_RETURN;
     }
@@ -248,15 +248,8 @@ vmk_usermode_take(struct vmk_usermode *usermode, struct vmk_usermode_fault *faul
         if (exit.pio.port >= PORT_EXCEPTION && exit.pio.port < PORT_EXCEPTION + VECTORS &&
             within < STUB_SYSCALL)
             return take_exception(usermode, exit.pio.port - PORT_EXCEPTION, fault);
-        if (exit.pio.port == PORT_RETURN &&
-            (within == STUB_RETURN_OUT || within == STUB_RETURN_OUT + OUT_SIZE)) {
-            usermode->position = AT_USER;
-            usermode->settled = true;
-            return VMK_USERMODE_RETURN;
-        }
     }
-    if (exit.reason == VMK_KVM_EXIT_PIO &&
-        (exit.pio.port == PORT_SYSCALL || exit.pio.port == PORT_RETURN)) {
+    if (exit.reason == VMK_KVM_EXIT_PIO && exit.pio.port == PORT_SYSCALL) {
         /* The program used the port itself; nothing lies behind it but the stub. */
         usermode->position = AT_USER;
         *fault = (struct vmk_usermode_fault){
@@ -273,12 +266,19 @@ vmk_usermode_take(struct vmk_usermode *usermode, struct vmk_usermode_fault *faul
     return VMK_USERMODE_BROKEN;
 }
 
+/* Whether the stub at `rip` is one that runs as the program's own code. */
+static bool
+is_user_stub(uint64_t rip)
+{
+    return rip - (STUB_VA + STUB_RETURN) < STUB_USER_END - STUB_RETURN;
+}
+
 bool
 vmk_usermode_interrupt(struct vmk_usermode *usermode)
 {
     struct vmk_user_regs *regs = usermode->regs;
     uint64_t within = regs->rip - STUB_VA;
-    if (within >= VMK_PAGE_SIZE) {
+    if (within >= VMK_PAGE_SIZE || is_user_stub(regs->rip)) {
         usermode->position = AT_USER;
         return true;
     }
@@ -304,7 +304,7 @@ int
 vmk_usermode_prepare(struct vmk_usermode *usermode, bool replaced)
 {
     struct vmk_user_regs *regs = usermode->regs;
-    if (regs->rip >= USER_LIMIT)
+    if (regs->rip >= USER_LIMIT && !is_user_stub(regs->rip))
         return -EFAULT;
 
     if (replaced)

@@ -15,13 +15,14 @@
 #define VECTORS 32
 #define PORT_EXCEPTION 0xc0
 #define PORT_SYSCALL 0xe0
-#define PORT_RETURN 0xe1 /* In the same byte of the bitmap. */
 #define STUB_SIZE 16
 #define STUB_SYSCALL (VECTORS * STUB_SIZE)
 #define STUB_IRET (STUB_SYSCALL + STUB_SIZE)
-#define STUB_RETURN_OUT (STUB_IRET + STUB_SIZE)
-#define STUB_RETURN_SYSCALL (STUB_RETURN_OUT + STUB_SIZE)
-#define STUB_RETURN_SYSCALL_END (STUB_RETURN_SYSCALL + 5)
+#define STUB_RETURN (STUB_IRET + STUB_SIZE) /* From here on the stubs are user mode's. */
+#define STUB_RETURN_END (STUB_RETURN + 5)
+#define STUB_RETURN_VECTORS (STUB_RETURN + STUB_SIZE)
+#define STUB_ENTER_VECTORS (STUB_RETURN_VECTORS + STUB_SIZE)
+#define STUB_USER_END (STUB_ENTER_VECTORS + 50)
 #define STUB_FRAME 0x800 /* What the IRET loads; user mode may read it as well. */
 #define OUT_SIZE 2
 
@@ -57,9 +58,8 @@
 #define CR4_OSXMMEXCPT (1u << 10)
 #define CR4_FSGSBASE (1u << 16)
 #define CR4_OSXSAVE (1u << 18)
-#define EFER_VALUE 0xd01        /* NXE LMA LME SCE */
-#define XCR0_LEGACY UINT64_C(3) /* x87 and SSE, which every x86-64 processor has. */
-#define XCR0_SSE UINT64_C(2)
+#define EFER_VALUE 0xd01               /* NXE LMA LME SCE */
+#define XCR0_LEGACY UINT64_C(3)        /* x87 and SSE, which every x86-64 processor has. */
 #define XCR0_TILES (UINT64_C(3) << 17) /* Needs a permission that the process may not have. */
 
 #define DR6_VALUE UINT64_C(0xffff0ff0) /* As after a reset. */
@@ -67,8 +67,6 @@
 #define MP_STATE_RUNNABLE 0
 
 #define XSAVE_MXCSR 24
-#define XSAVE_VECTORS 160
-#define XSAVE_VECTOR_SIZE 16
 #define XSAVE_HEADER 512
 
 #define INSTRUCTION_MAX 15

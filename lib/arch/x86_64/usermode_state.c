@@ -46,11 +46,14 @@ vmk_usermode_set_base(struct vmk_usermode *usermode, bool second, uint64_t value
     return vmk_kvm_x86_set_msrs(usermode->vcpu, &msr, 1, NULL);
 }
 
-uint64_t
-vmk_usermode_get_return_address(const struct vmk_usermode *usermode)
+struct vmk_usermode_stubs
+vmk_usermode_get_stubs(const struct vmk_usermode *usermode)
 {
-    bool by_out = usermode->level_asked && !usermode->syscall_at_kernel;
-    return STUB_VA + (by_out ? STUB_RETURN_OUT : STUB_RETURN_SYSCALL);
+    return (struct vmk_usermode_stubs){
+        .to_return = STUB_VA + STUB_RETURN,
+        .to_return_vectors = STUB_VA + STUB_RETURN_VECTORS,
+        .to_enter_vectors = STUB_VA + STUB_ENTER_VECTORS,
+    };
 }
 
 void
@@ -117,37 +120,6 @@ vmk_usermode_set_xstate(struct vmk_usermode *usermode, const void *buffer, size_
     memcpy(&mxcsr, usermode->xsave + XSAVE_MXCSR, sizeof mxcsr);
     mxcsr &= 0xffff;
     memcpy(usermode->xsave + XSAVE_MXCSR, &mxcsr, sizeof mxcsr);
-    return vmk_kvm_x86_set_xsave(usermode->vcpu, usermode->xsave, NULL);
-}
-
-int
-vmk_usermode_get_vectors(struct vmk_usermode *usermode, uint64_t *values, size_t count)
-{
-    int r = need_xsave(usermode);
-    if (r == 0)
-        r = vmk_kvm_x86_get_xsave(usermode->vcpu, usermode->xsave, NULL);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        memcpy(&values[i], usermode->xsave + XSAVE_VECTORS + i * XSAVE_VECTOR_SIZE,
-               sizeof values[i]);
-    return r;
-}
-
-int
-vmk_usermode_set_vectors(struct vmk_usermode *usermode, const uint64_t *values, size_t count)
-{
-    uint64_t components;
-    int r = need_xsave(usermode);
-    if (r == 0)
-        r = vmk_kvm_x86_get_xsave(usermode->vcpu, usermode->xsave, NULL);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t vector[2] = {values[i]};
-        memcpy(usermode->xsave + XSAVE_VECTORS + i * XSAVE_VECTOR_SIZE, vector, sizeof vector);
-    }
-    memcpy(&components, usermode->xsave + XSAVE_HEADER, sizeof components);
-    components |= XCR0_SSE;
-    memcpy(usermode->xsave + XSAVE_HEADER, &components, sizeof components);
     return vmk_kvm_x86_set_xsave(usermode->vcpu, usermode->xsave, NULL);
 }
 

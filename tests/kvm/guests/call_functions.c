@@ -231,6 +231,11 @@ __asm__(".globl return_askew\n"
         "    subq $64, %rsp\n"
         "    jmp *%rax\n");
 
+__asm__(".globl go_to\n"
+        ".type go_to, @function\n"
+        "go_to:\n"
+        "    jmp *%rdi\n");
+
 static volatile sig_atomic_t alarms;
 
 static void
@@ -244,8 +249,10 @@ CALLED int
 start_alarms(int64_t first_us, int64_t interval_us)
 {
     struct sigaction action = {.sa_handler = count_alarm};
-    struct itimerval timer = {.it_value = {.tv_usec = first_us},
-                              .it_interval = {.tv_usec = interval_us}};
+    struct itimerval never = {0}, timer = {.it_value = {.tv_usec = first_us},
+                                           .it_interval = {.tv_usec = interval_us}};
+    /* What a timer before this one sent comes before the count begins. */
+    setitimer(ITIMER_REAL, &never, NULL);
     alarms = 0;
     sigaction(SIGALRM, &action, NULL);
     return setitimer(ITIMER_REAL, &timer, NULL);

@@ -20,7 +20,6 @@
 #define RETURN_ADDRESS 0x401000
 #define CODE UINT64_C(0x401000)
 #define PORT_SYSCALL 0xe0
-#define PORT_RETURN 0xe1
 #define PORT_EXCEPTION 0xc0
 #define GENERAL_PROTECTION 13
 #define GATE_3 26 /* The error code that names the gate of a breakpoint. */
@@ -284,7 +283,8 @@ START_TEST(a_breakpoint_that_cannot_be_read_counts_for_one_byte)
 }
 END_TEST
 
-/* The bits of both ports in the TSS's bitmap, set where user mode may not use them. */
+/* The port of system calls and its neighbours in the TSS's bitmap, set where user mode may not use
+ * them. */
 static unsigned
 closed_ports(void)
 {
@@ -293,11 +293,11 @@ closed_ports(void)
     return guest.memory[tables.gpa + 1024 + 104 + PORT_SYSCALL / 8];
 }
 
-START_TEST(the_ports_are_closed_once_they_are_not_needed)
+START_TEST(the_port_is_closed_once_it_is_not_needed)
 {
-    ck_assert_uint_eq(closed_ports(), 0xfc);
+    ck_assert_uint_eq(closed_ports(), 0xfe);
     call_at(USER_CODE);
-    ck_assert_uint_eq(closed_ports(), 0xfc);
+    ck_assert_uint_eq(closed_ports(), 0xfe);
     tear_down();
     set_up();
     call_at(KERNEL_CODE);
@@ -305,62 +305,29 @@ START_TEST(the_ports_are_closed_once_they_are_not_needed)
 }
 END_TEST
 
-/* The stub that a function returns to. Its address, and its code in `code`. */
-static uint64_t
-return_stub(uint8_t code[8])
+/* The code of a stub, which the program can run. */
+static const uint8_t *
+stub_code(uint64_t stub)
 {
-    uint64_t stub = vmk_usermode_get_return_address(guest.usermode);
     struct vmk_leaf leaf = vmk_paging_find(&guest.paging, stub);
     ck_assert(leaf.used);
     ck_assert_uint_eq(leaf.rights, VMK_PAGE_READ | VMK_PAGE_EXECUTE);
-    memcpy(code, guest.memory + leaf.gpa + (stub & 0xfff), 8);
-    return stub;
+    return guest.memory + leaf.gpa + (stub & 0xfff);
 }
 
-START_TEST(a_function_returns_by_a_port_where_syscall_stays_in_user_mode)
-{
-    struct vmk_usermode_fault fault;
-    uint8_t code[8];
-    call_at(USER_CODE);
-    uint64_t stub = return_stub(code);
-    ck_assert_mem_eq(code, ((const uint8_t[]){0xe6, PORT_RETURN, 0x0f, 0x0b}), 4);
-    /* The vCPU stands on the OUT or behind it, in user mode for certain: no IRET is needed. */
-    for (uint64_t step = 0; step <= 2; step += 2) {
-        leave_by(PORT_RETURN, stub + step);
-        ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_RETURN);
-        struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
-        regs->rip = CODE;
-        regs->rsp = 0x7ffe0000;
-        ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), 0);
-        ck_assert_uint_eq(regs->rip, CODE);
-        ck_assert_uint_eq(regs->rsp, 0x7ffe0000);
-    }
-    leave_by(PORT_RETURN, CODE);
-    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
-    ck_assert_int_eq(fault.signal, SIGSEGV);
-    ck_assert(fault.is_unfinished);
-    leave_by(PORT_SYSCALL, stub);
-    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
-    leave_by(PORT_RETURN, fake.lstar);
-    ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_FAULT);
-}
-END_TEST
-
-START_TEST(a_function_returns_by_a_syscall_elsewhere)
+START_TEST(a_function_returns_by_a_syscall_of_its_own)
 {
     static const uint8_t expected[] = {0x48, 0x89, 0xc7, 0x0f, 0x05, 0x0f, 0x0b};
+    const struct vmk_usermode_stubs stubs = vmk_usermode_get_stubs(guest.usermode);
     struct vmk_usermode_fault fault;
-    uint8_t code[8];
+    ck_assert_mem_eq(stub_code(stubs.to_return), expected, sizeof expected);
     for (int round = 0; round < 2; round++) {
-        /* Before it is known as well. */
-        uint64_t stub = return_stub(code);
-        ck_assert_mem_eq(code, expected, sizeof expected);
-        fake.code_selector = KERNEL_CODE;
+        fake.code_selector = round == 0 ? KERNEL_CODE : USER_CODE;
         struct kvm_regs *left = &leave_by(PORT_SYSCALL, fake.lstar)->s.regs.regs;
         left->rax = 5;
         left->rdi = 42;
         left->rdx = 43;
-        left->rcx = stub + 5;
+        left->rcx = stubs.to_return + 5;
         ck_assert_int_eq(vmk_usermode_take(guest.usermode, &fault), VMK_USERMODE_RETURN);
         struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
         ck_assert_uint_eq(regs->rax, 42);
@@ -369,7 +336,46 @@ START_TEST(a_function_returns_by_a_syscall_elsewhere)
         regs->rsp = 0x7fff0000;
         ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), 0);
         assert_irets_to_user(regs);
+        tear_down();
+        set_up();
     }
+}
+END_TEST
+
+START_TEST(the_stubs_of_vectors_are_the_programs_own_code)
+{
+    const struct vmk_usermode_stubs stubs = vmk_usermode_get_stubs(guest.usermode);
+    const uint8_t *out = stub_code(stubs.to_return_vectors),
+                  *in = stub_code(stubs.to_enter_vectors);
+    ck_assert_mem_eq(
+        out,
+        ((const uint8_t[]){0xf2, 0x0f, 0x11, 0x04, 0x24, 0xf2, 0x0f, 0x11, 0x4c, 0x24, 0x08, 0xeb}),
+        12);
+    ck_assert_uint_eq(stubs.to_return_vectors + 13 + (uint64_t)(int8_t)out[12], stubs.to_return);
+    for (size_t i = 1, at = 5; i < 8; i++, at += 6)
+        ck_assert_mem_eq(
+            in + at,
+            ((const uint8_t[]){0xf2, 0x41, 0x0f, 0x10, (uint8_t)(0x42 + 8 * i), (uint8_t)(8 * i)}),
+            6);
+    ck_assert_mem_eq(in, ((const uint8_t[]){0xf2, 0x41, 0x0f, 0x10, 0x02}), 5);
+    ck_assert_mem_eq(in + 47, ((const uint8_t[]){0x41, 0xff, 0xe3}), 3);
+
+    /* The program may stand at each byte of them, when it is interrupted and when it goes on. */
+    struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
+    for (uint64_t rip = stubs.to_return; rip < stubs.to_enter_vectors + 50; rip++) {
+        regs->rip = rip;
+        ck_assert(vmk_usermode_interrupt(guest.usermode));
+        ck_assert_uint_eq(regs->rip, rip);
+        ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), 0);
+        ck_assert_uint_eq(regs->rip, rip);
+    }
+    /* And at none of the others. */
+    for (uint64_t rip = fake.lstar & ~UINT64_C(0xfff); rip < stubs.to_return; rip++) {
+        regs->rip = rip;
+        ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), -EFAULT);
+    }
+    regs->rip = stubs.to_enter_vectors + 50;
+    ck_assert_int_eq(vmk_usermode_prepare(guest.usermode, true), -EFAULT);
 }
 END_TEST
 
@@ -384,9 +390,9 @@ make_suite(void)
     tcase_add_test(tcase, supervisor_mode_goes_back_by_sysret);
     tcase_add_test(tcase, a_breakpoint_is_left_behind_its_last_byte);
     tcase_add_test(tcase, a_breakpoint_that_cannot_be_read_counts_for_one_byte);
-    tcase_add_test(tcase, the_ports_are_closed_once_they_are_not_needed);
-    tcase_add_test(tcase, a_function_returns_by_a_port_where_syscall_stays_in_user_mode);
-    tcase_add_test(tcase, a_function_returns_by_a_syscall_elsewhere);
+    tcase_add_test(tcase, the_port_is_closed_once_it_is_not_needed);
+    tcase_add_test(tcase, a_function_returns_by_a_syscall_of_its_own);
+    tcase_add_test(tcase, the_stubs_of_vectors_are_the_programs_own_code);
     suite_add_tcase(suite, tcase);
     return suite;
 }
