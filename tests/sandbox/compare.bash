@@ -31,12 +31,17 @@ input=/dev/null
 # Whether the cases leave the folder alone, so that one filling serves for all.
 leaves_data_alone=no
 
+# Of all that is in the folder.
+data_time='2020-02-02 02:02:02'
+
 # Fills the folder that both runs start from.
 make_data() {
     [ $leaves_data_alone = no ] || [ ! -e "$data" ] || return 0
     if [ -e "$work/template" ]; then
         rm -rf "$data"
         cp -a "$work/template" "$data"
+        # Not every cp gives a link its time.
+        touch -h -d "$data_time" "$data/link"
         return
     fi
     mkdir -p "$data/folder/inner"
@@ -52,7 +57,7 @@ make_data() {
     awk 'BEGIN { for (i = 0; i < 3000; i++) print "row", i, i * i % 997 }' >"$data/rows"
     chmod 755 "$data" "$data/folder" "$data/folder/inner"
     chmod 644 "$data"/{fruits,numbers,table,text,bytes,empty,rows,folder/one,folder/inner/two}
-    find "$data" -exec touch -h -d '2020-02-02 02:02:02' {} +
+    find "$data" -exec touch -h -d "$data_time" {} +
     cp -a "$data" "$work/template"
 }
 
