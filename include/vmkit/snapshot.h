@@ -17,12 +17,18 @@
  *     vmkit_vm_snapshot(vm, NULL, 0, &snapshot, &error);
  *     vmkit_vm_new_from_snapshot(snapshot, NULL, 0, &vcpu, 1, NULL, &copy, &error);
  *     vmkit_vcpu_run(vcpu, &exit, &error);
+ *
+ * A snapshot is saved to a file, and opened from it in another process or on another host:
+ *
+ *     vmkit_snapshot_save_path(snapshot, "warm.snapshot", NULL, &error);
+ *     vmkit_snapshot_open_path("warm.snapshot", 0, NULL, &snapshot, &error);
  */
 #ifndef VMKIT_SNAPSHOT_H
 #define VMKIT_SNAPSHOT_H
 
 #include <vmkit/error.h>
 #include <vmkit/sandbox.h>
+#include <vmkit/snapshot_file.h>
 #include <vmkit/vm.h>
 
 #include <stdint.h>
@@ -243,6 +249,105 @@ vmkit_vm_new_from_snapshot(vmkit_snapshot *snapshot, const vmkit_vm_config *conf
  */
 int
 vmkit_vm_note_write(vmkit_vm *vm, uint64_t gpa, uint64_t size, vmkit_error **ret_error);
+
+/**
+ * @brief Name the snapshot that another one is an increment of.
+ * @param options The options of a save or an open.
+ * @param parent The snapshot; the options take a reference. NULL for none.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for NULL options.
+ *
+ * A save writes only what differs from the parent, which was saved or opened before: the file names
+ * the parent's by its identity. That is the file that the parent was saved to last, or opened from.
+ * To open such a file takes a snapshot of that very file, opened or saved.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapshot *parent,
+                                  vmkit_error **ret_error);
+
+/**
+ * @brief Save a snapshot to a file.
+ * @param snapshot The snapshot, of a raw VM.
+ * @param path Path on the host. The new file takes the path's place, and the one that was there
+ *        stays as it was when the call fails. Only this user may read it: memory holds secrets.
+ * @param options How to write it, and what it is an increment of; NULL for the defaults.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for a NULL, an empty path, or a parent that has no file or whose memory ends
+ *         elsewhere; -ENOTSUP for a snapshot of a sandbox, and for a parent of another kind; -E2BIG
+ *         when the parents are 64 already, or the file would be above a limit of file sizes;
+ *         -ECANCELED; -ENOSPC, -EACCES, -EISDIR, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS,
+ *         -EPERM or -EIO from writing; -EMFILE, -ENFILE; -ENOMEM.
+ *
+ * The same snapshot gives the same bytes, with the same options and zlib. Any thread.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
+                         vmkit_snapshot_options *options, vmkit_error **ret_error);
+
+/**
+ * @brief The same to a descriptor.
+ * @param snapshot The snapshot, of a raw VM.
+ * @param fd A regular file or memfd that stands at 0 and is cut behind the snapshot, a pipe or a
+ *        socket; it is written from the first byte to the last. The caller keeps it. After a
+ *        failure it holds a part that no reader takes for a snapshot.
+ * @param options How to write it, and what it is an increment of; NULL for the defaults.
+ * @param ret_error Receives the error, or NULL.
+ * @return As vmkit_snapshot_save_path(); -EINVAL also for a descriptor that is not open or stands
+ *         elsewhere, -EACCES for one that cannot be written to, -ENOTSUP for a block device.
+ *
+ * A pipe without a reader is -EIO and no signal. Any thread.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_save_fd(vmkit_snapshot *snapshot, int fd, vmkit_snapshot_options *options,
+                       vmkit_error **ret_error);
+
+/**
+ * @brief Open the snapshot that a file holds.
+ * @param path Path on the host.
+ * @param flags A sum of enum vmkit_snapshot_file_flags.
+ * @param options The parent of an incremental file, the limit of memory, and the threads and
+ *        progress of decompressing; NULL for none and the defaults.
+ * @param ret_snapshot Receives the snapshot; the caller releases it with vmkit_snapshot_unref().
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for a NULL, an unknown flag, a file that is no regular one, a parent of a full
+ *         file or one that has no file, and, with the kind bad-snapshot, for a file that is
+ * damaged, cut or hostile, and for a parent that is another one or was changed; -ENOTSUP for a
+ * later version, another architecture, a snapshot of something else, and a parent of another kind;
+ *         -ENOENT also for a parent that is missing; -E2BIG above the limit of memory; -ECANCELED;
+ *         -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENAMETOOLONG, -ENXIO, -EMFILE, -ENFILE or
+ *         -EIO from opening and reading; -ENOMEM.
+ *
+ * Raw memory is mapped copy-on-write, and read when it is first touched: the file stays open as
+ * long as the snapshot and its machines are there, and must stay as it is, see
+ * VMKIT_SNAPSHOT_FILE_COPY. Of mapped memory no checksum is looked at:
+ * vmkit_snapshot_file_verify(). Compressed memory is decompressed and checked, all of it. What the
+ * machine's processor needs is compared when one is made from the snapshot. Any thread.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_open_path(const char *path, uint64_t flags, vmkit_snapshot_options *options,
+                         vmkit_snapshot **ret_snapshot, vmkit_error **ret_error);
+
+/**
+ * @brief The same for an open descriptor.
+ * @param fd A readable regular file or memfd, of which the whole is the snapshot, wherever the
+ *        descriptor stands; with VMKIT_SNAPSHOT_FILE_COPY also a pipe or a socket, which is read to
+ *        its end. Duplicated, and the caller keeps its own.
+ * @param flags A sum of enum vmkit_snapshot_file_flags.
+ * @param options As of vmkit_snapshot_open_path().
+ * @param ret_snapshot Receives the snapshot; the caller releases it with vmkit_snapshot_unref().
+ * @param ret_error Receives the error, or NULL.
+ * @return As vmkit_snapshot_open_path(), and -EINVAL for a descriptor that is not open.
+ *
+ * Any thread.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_open_fd(int fd, uint64_t flags, vmkit_snapshot_options *options,
+                       vmkit_snapshot **ret_snapshot, vmkit_error **ret_error);
 
 #ifdef __cplusplus
 }

@@ -220,6 +220,22 @@ vmkit_snapshot_options_set_progress(vmkit_snapshot_options *options,
                                     vmkit_error **ret_error);
 
 /**
+ * @brief Limit the memory that opening a snapshot takes.
+ * @param options The options.
+ * @param bytes How much the whole file may have with VMKIT_SNAPSHOT_FILE_COPY, and how much its
+ *        memory when it is decompressed. 0, the default, for as much as the host has.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for NULL.
+ *
+ * For files of strangers, in which a thousand bytes may stand for a million. Memory that is mapped
+ * from a file does not count.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_t bytes,
+                                        vmkit_error **ret_error);
+
+/**
  * @brief Open a snapshot file, and check all of it but its sections and memory.
  * @param path Path on the host.
  * @param flags A sum of enum vmkit_snapshot_file_flags.

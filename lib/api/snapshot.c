@@ -5,6 +5,7 @@
 #include "api/export.h"
 #include "api/record.h"
 #include "api/uncancelled.h"
+#include "vm/snapshot_archive.h"
 #include "vm/vm_snapshot.h"
 
 VMKIT_EXPORT int
@@ -82,6 +83,62 @@ vmkit_vm_new_from_snapshot(vmkit_snapshot *snapshot, const vmkit_vm_config *conf
     const struct vmk_vm_room room = {ret_vcpus, capacity, ret_count};
     return vmk_vm_new_from_snapshot_configured(
         snapshot, config, (flags & VMKIT_VM_SNAPSHOT_TRACK) != 0, &room, ret_vm, ret_error);
+}
+
+static const struct vmk_snapshot_kind *const kinds[] = {&vmk_snapshot_of_vm,
+                                                        &vmk_snapshot_of_sandbox};
+
+static int
+open_place(const struct vmk_snapshot_place *place, uint64_t flags,
+           const vmkit_snapshot_options *options, vmkit_snapshot **ret_snapshot,
+           vmkit_error **ret_error)
+{
+    return vmk_snapshot_open(place, (flags & VMKIT_SNAPSHOT_FILE_COPY) != 0, options, kinds,
+                             sizeof kinds / sizeof kinds[0], ret_snapshot, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_snapshot_open_path(const char *path, uint64_t flags, vmkit_snapshot_options *options,
+                         vmkit_snapshot **ret_snapshot, vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(path);
+    VMK_API_CHECK_FLAGS(flags, VMKIT_SNAPSHOT_FILE_COPY);
+    VMK_API_CHECK_POINTER(ret_snapshot);
+    const struct vmk_snapshot_place place = {.path = path, .fd = -1};
+    return open_place(&place, flags, options, ret_snapshot, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_snapshot_open_fd(int fd, uint64_t flags, vmkit_snapshot_options *options,
+                       vmkit_snapshot **ret_snapshot, vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_FLAGS(flags, VMKIT_SNAPSHOT_FILE_COPY);
+    VMK_API_CHECK_POINTER(ret_snapshot);
+    const struct vmk_snapshot_place place = {.fd = fd};
+    return open_place(&place, flags, options, ret_snapshot, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
+                         vmkit_snapshot_options *options, vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(snapshot);
+    VMK_API_CHECK_POINTER(path);
+    const struct vmk_snapshot_place place = {.path = path, .fd = -1};
+    return vmk_snapshot_save(snapshot, &place, options, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_snapshot_save_fd(vmkit_snapshot *snapshot, int fd, vmkit_snapshot_options *options,
+                       vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(snapshot);
+    const struct vmk_snapshot_place place = {.fd = fd};
+    return vmk_snapshot_save(snapshot, &place, options, ret_error);
 }
 
 VMKIT_EXPORT int

@@ -2,6 +2,7 @@
 #include "api/check.h"
 #include "api/export.h"
 #include "archive/options.h"
+#include "vm/snapshot.h"
 
 VMKIT_EXPORT int
 vmkit_snapshot_options_new(vmkit_snapshot_options **ret_options, vmkit_error **ret_error)
@@ -44,6 +45,24 @@ vmkit_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t cou
 {
     VMK_API_CHECK_POINTER(options);
     return vmk_snapshot_options_set_threads(options, count, ret_error);
+}
+
+VMKIT_EXPORT int
+vmkit_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_t bytes,
+                                        vmkit_error **ret_error)
+{
+    VMK_API_CHECK_POINTER(options);
+    vmk_snapshot_options_set_memory_limit(options, bytes);
+    return 0;
+}
+
+VMKIT_EXPORT int
+vmkit_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapshot *parent,
+                                  vmkit_error **ret_error)
+{
+    VMK_API_CHECK_POINTER(options);
+    vmk_snapshot_options_set_parent(options, vmk_snapshot_ref(parent), vmk_snapshot_unref);
+    return 0;
 }
 
 VMKIT_EXPORT int

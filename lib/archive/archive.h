@@ -199,6 +199,12 @@ int
 vmk_archive_check_sections(const struct vmk_archive *archive, const struct vmk_archive_known *known,
                            size_t count, vmkit_error **ret_error);
 
+/* Whether an archive that has no parent yet can have the one that `parent` describes, and messages
+ * call `name`. -EINVAL when it is full, or names another one. */
+int
+vmk_archive_check_parent(const struct vmk_archive *archive, const struct vmk_archive_info *parent,
+                         const char *name, vmkit_error **ret_error);
+
 /* Give an incremental archive its parent, which has its own already. Refused, with -EINVAL, when it
  * is another one than the file names. */
 int
@@ -248,6 +254,8 @@ struct vmk_archive_target {
 enum {
     /* The targets are zero already: zero pages are not touched. */
     VMK_ARCHIVE_SKIP_ZEROS = 1,
+    /* Only what this file stores; other pages are not touched, and its parents are not needed. */
+    VMK_ARCHIVE_ONLY_OWN = 2,
 };
 
 /* Copy memory to the targets, checked, with as many threads as the settings allow. What was not

@@ -6,10 +6,14 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct vmkit_snapshot_options {
     atomic_uint references;
     struct vmk_archive_settings settings;
+    uint64_t memory_limit;
+    vmkit_snapshot *parent;
+    void (*unref_parent)(vmkit_snapshot *parent); /* there with a parent */
 };
 
 static const struct vmk_archive_settings defaults = {.sync = true};
@@ -17,7 +21,7 @@ static const struct vmk_archive_settings defaults = {.sync = true};
 int
 vmk_snapshot_options_new(vmkit_snapshot_options **ret_options, vmkit_error **ret_error)
 {
-    vmkit_snapshot_options *options = malloc(sizeof *options);
+    vmkit_snapshot_options *options = calloc(1, sizeof *options);
     if (options == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for the options of a snapshot");
@@ -39,8 +43,10 @@ void
 vmk_snapshot_options_unref(vmkit_snapshot_options *options)
 {
     if (options != NULL &&
-        atomic_fetch_sub_explicit(&options->references, 1, memory_order_acq_rel) == 1)
+        atomic_fetch_sub_explicit(&options->references, 1, memory_order_acq_rel) == 1) {
+        vmk_snapshot_options_set_parent(options, NULL, NULL);
         free(options);
+    }
 }
 
 int
@@ -82,6 +88,36 @@ vmk_snapshot_options_set_progress(vmkit_snapshot_options *options, vmkit_progres
 {
     options->settings.progress = callback;
     options->settings.user_data = user_data;
+}
+
+void
+vmk_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_t bytes)
+{
+    options->memory_limit = bytes;
+}
+
+void
+vmk_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapshot *parent,
+                                void (*unref)(vmkit_snapshot *parent))
+{
+    if (options->parent != NULL)
+        options->unref_parent(options->parent);
+    options->parent = parent;
+    options->unref_parent = unref;
+}
+
+vmkit_snapshot *
+vmk_snapshot_options_get_parent(const vmkit_snapshot_options *options)
+{
+    return options == NULL ? NULL : options->parent;
+}
+
+uint64_t
+vmk_snapshot_options_get_memory_limit(const vmkit_snapshot_options *options)
+{
+    if (options != NULL && options->memory_limit != 0)
+        return options->memory_limit;
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 struct vmk_archive_settings

@@ -5,6 +5,7 @@
 
 #include "archive/settings.h"
 
+#include <vmkit/snapshot.h>
 #include <vmkit/snapshot_file.h>
 
 int
@@ -31,6 +32,23 @@ vmk_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t count
 void
 vmk_snapshot_options_set_progress(vmkit_snapshot_options *options, vmkit_progress_callback callback,
                                   void *user_data);
+
+void
+vmk_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_t bytes);
+
+/* The reference to the parent, which may be NULL, goes to the options; `unref` releases it. This
+ * room knows no snapshots but their files. */
+void
+vmk_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapshot *parent,
+                                void (*unref)(vmkit_snapshot *parent));
+
+/* Lent. NULL without one, or without options. */
+vmkit_snapshot *
+vmk_snapshot_options_get_parent(const vmkit_snapshot_options *options);
+
+/* Bytes; without options, or with 0, those that the host has. */
+uint64_t
+vmk_snapshot_options_get_memory_limit(const vmkit_snapshot_options *options);
 
 /* What they say; the defaults for NULL. */
 struct vmk_archive_settings

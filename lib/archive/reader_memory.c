@@ -85,30 +85,39 @@ vmk_archive_check_sections(const struct vmk_archive *archive, const struct vmk_a
 }
 
 int
-vmk_archive_set_parent(struct vmk_archive *archive, struct vmk_archive *parent,
-                       vmkit_error **ret_error)
+vmk_archive_check_parent(const struct vmk_archive *archive, const struct vmk_archive_info *parent,
+                         const char *name, vmkit_error **ret_error)
 {
     char wanted[VMK_FORMAT_IDENTITY_TEXT], found[VMK_FORMAT_IDENTITY_TEXT];
     if (archive->info.depth == 0 || archive->parent != NULL)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, "%s: it %s a parent",
                              archive->name,
                              archive->info.depth == 0 ? "does not need" : "already has");
-    if (!vmk_format_same_identity(&archive->info.parent, &parent->info.identity))
+    if (!vmk_format_same_identity(&archive->info.parent, &parent->identity))
         return VMK_FORMAT_BAD(archive->name, "its parent is %s, and %s is %s",
-                              vmk_format_identity_text(&archive->info.parent, wanted), parent->name,
-                              vmk_format_identity_text(&parent->info.identity, found));
+                              vmk_format_identity_text(&archive->info.parent, wanted), name,
+                              vmk_format_identity_text(&parent->identity, found));
     /* What is one less each time comes to an end. */
-    if (parent->info.depth + 1 != archive->info.depth ||
-        parent->info.memory_size != archive->info.memory_size ||
-        strcmp(parent->info.architecture, archive->info.architecture) != 0)
+    if (parent->depth + 1 != archive->info.depth ||
+        parent->memory_size != archive->info.memory_size ||
+        strcmp(parent->architecture, archive->info.architecture) != 0)
         return VMK_FORMAT_BAD(archive->name,
                               "it is number %u of a chain with %" PRIu64 " bytes of memory of %s,"
                               " and its parent %s number %u with %" PRIu64 " of %s",
                               archive->info.depth, archive->info.memory_size,
-                              archive->info.architecture, parent->name, parent->info.depth,
-                              parent->info.memory_size, parent->info.architecture);
-    archive->parent = vmk_archive_ref(parent);
+                              archive->info.architecture, name, parent->depth, parent->memory_size,
+                              parent->architecture);
     return 0;
+}
+
+int
+vmk_archive_set_parent(struct vmk_archive *archive, struct vmk_archive *parent,
+                       vmkit_error **ret_error)
+{
+    int result = vmk_archive_check_parent(archive, &parent->info, parent->name, ret_error);
+    if (result == 0)
+        archive->parent = vmk_archive_ref(parent);
+    return result;
 }
 
 int

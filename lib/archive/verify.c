@@ -29,6 +29,7 @@ struct load {
     size_t count;
     size_t capacity;
     bool skip_zeros;
+    bool only_own;
 };
 
 static int
@@ -58,8 +59,10 @@ add_target(struct load *load, const struct vmk_archive_target *target, vmkit_err
         struct vmk_archive_run run;
         vmk_archive_find(load->archive, page, &run);
         uint64_t limit = ITEM_PAGES - run.rank % ITEM_PAGES;
-        /* Zeros that are skipped cost nothing, however many they are. */
-        bool skipped = run.state == VMK_ARCHIVE_ZERO && load->skip_zeros;
+        /* What is skipped costs nothing, however much it is. */
+        bool skipped =
+            (run.state == VMK_ARCHIVE_ZERO && load->skip_zeros) ||
+            (load->only_own && (run.state != VMK_ARCHIVE_DATA || run.owner != load->archive));
         if (run.count > limit && !skipped)
             run.count = limit;
         if (run.count > end - page)
@@ -89,8 +92,10 @@ vmk_archive_load(const struct vmk_archive *archive, const struct vmk_archive_tar
                  size_t count, uint32_t flags, const struct vmk_archive_settings *settings,
                  vmkit_error **ret_error)
 {
-    struct load load = {.archive = archive, .skip_zeros = (flags & VMK_ARCHIVE_SKIP_ZEROS) != 0};
-    int result = vmk_archive_check_complete(archive, ret_error);
+    struct load load = {.archive = archive,
+                        .skip_zeros = (flags & VMK_ARCHIVE_SKIP_ZEROS) != 0,
+                        .only_own = (flags & VMK_ARCHIVE_ONLY_OWN) != 0};
+    int result = load.only_own ? 0 : vmk_archive_check_complete(archive, ret_error);
     for (size_t i = 0; i < count && result == 0; i++)
         result = add_target(&load, &targets[i], ret_error);
     struct vmk_threads_job job = {

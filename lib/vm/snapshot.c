@@ -9,6 +9,8 @@ vmk_snapshot_init(struct vmkit_snapshot *snapshot, const struct vmk_snapshot_kin
 {
     atomic_init(&snapshot->references, 1);
     snapshot->kind = kind;
+    pthread_mutex_init(&snapshot->lock, NULL);
+    snapshot->file = (struct vmk_archive_info){0};
 }
 
 struct vmkit_snapshot *
@@ -22,9 +24,11 @@ vmk_snapshot_ref(struct vmkit_snapshot *snapshot)
 void
 vmk_snapshot_unref(struct vmkit_snapshot *snapshot)
 {
-    if (snapshot != NULL &&
-        atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) == 1)
-        snapshot->kind->free(snapshot);
+    if (snapshot == NULL ||
+        atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_mutex_destroy(&snapshot->lock);
+    snapshot->kind->free(snapshot);
 }
 
 int
