@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file call.h
- * @brief Calling functions of a program that has declared itself ready.
+ * @brief Calling functions of a program that has declared itself ready, and requests to it.
  *
  * The program initialises itself and calls vmkit_guest_ready() (vmkit/guest.h), whereupon
  * vmkit_sandbox_run() returns with VMKIT_OUTCOME_READY. From then on its functions can be called,
@@ -103,7 +103,8 @@ struct vmkit_call {
 
 /**
  * @brief Call a function of the program, on the calling thread.
- * @param sandbox A sandbox whose last outcome was VMKIT_OUTCOME_READY or VMKIT_OUTCOME_RETURNED.
+ * @param sandbox A sandbox whose last outcome was VMKIT_OUTCOME_READY, VMKIT_OUTCOME_RETURNED or
+ *        VMKIT_OUTCOME_REPLIED.
  * @param call The function, its arguments and the limits; `size` must be set. Not NULL.
  * @param outcome Receives how the call came back; `size` must be set. Not NULL.
  * @param ret_error Receives the error, or NULL.
@@ -129,6 +130,60 @@ struct vmkit_call {
 int
 vmkit_sandbox_call(vmkit_sandbox *sandbox, const struct vmkit_call *call,
                    struct vmkit_sandbox_outcome *outcome, vmkit_error **ret_error);
+
+/** A request to a program that receives requests. Set `size`; what is zero is a default. Fields are
+ * only ever appended. */
+struct vmkit_request {
+    /** sizeof(struct vmkit_request) of the caller. */
+    uint32_t size;
+    /** Reserved, 0. */
+    uint32_t reserved;
+    /** The request; may be NULL when `data_size` is 0. */
+    const void *data;
+    /** Bytes at `data`. */
+    uint64_t data_size;
+    /** Receives the reply; may be NULL when `reply_capacity` is 0. */
+    void *reply;
+    /** Bytes that `reply` has room for. */
+    uint64_t reply_capacity;
+    /** Limit of this request's CPU time in nanoseconds, besides that of the configuration; 0: none.
+     */
+    uint64_t cpu_time_limit_ns;
+    /** Limit of this request's wall time in nanoseconds, besides that of the configuration; 0:
+     * none. */
+    uint64_t wall_time_limit_ns;
+};
+
+/**
+ * @brief Hand the program a request and get its reply, on the calling thread.
+ * @param sandbox A sandbox that can be called (see vmkit_sandbox_call()), or whose last outcome was
+ *        VMKIT_OUTCOME_REPLIED.
+ * @param request The request, room for the reply, and the limits; `size` must be set. Not NULL.
+ * @param ret_reply_size Receives the reply's size in bytes; 0 without a reply. Not NULL.
+ * @param outcome Receives how the request came back; `size` must be set. Not NULL.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0 when the program replied (VMKIT_OUTCOME_REPLIED), stands still without a reply
+ *         (VMKIT_OUTCOME_READY: it received the request and waits for the next one), or ended in
+ *         whichever way; -EINVAL for a NULL; -E2BIG when the request is longer than the buffer that
+ *         the program receives it in; -EFAULT when that buffer cannot be written; -EBUSY when a
+ *         thread, this one included, runs the sandbox; -ENOTSUP when the program is not ready, or
+ *         has ended; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
+ *
+ * The program goes on from where it stands, takes the request with its vmkit_guest_receive() and
+ * runs until its vmkit_guest_reply(). After VMKIT_OUTCOME_REPLIED and VMKIT_OUTCOME_READY, and
+ * after -E2BIG and -EFAULT, it stands still: it can be given a further request, run on, called, or
+ * a snapshot taken of it. A reply that does not fit into `reply` is refused to the program
+ * (-EMSGSIZE), which may then make another one.
+ *
+ * The limits of time of the configuration count from the start of each request.
+ * vmkit_sandbox_kill() ends a request as it ends a run. What vmkit_sandbox_run() says of the thread
+ * holds here.
+ * @since 0.1
+ */
+int
+vmkit_sandbox_request(vmkit_sandbox *sandbox, const struct vmkit_request *request,
+                      uint64_t *ret_reply_size, struct vmkit_sandbox_outcome *outcome,
+                      vmkit_error **ret_error);
 
 /**
  * @brief Find a function or a variable of the program by its name.

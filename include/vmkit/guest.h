@@ -8,8 +8,20 @@
  * kernel answers -ENOSYS (-38), so that the same program runs there too. Nothing is linked. All
  * return a negative errno when they fail; errno itself is left alone.
  *
+ * A program whose functions are called says when that may begin:
+ *
  *     load_tables();
  *     vmkit_guest_ready();
+ *     return 0;
+ *
+ * One that prefers a loop receives requests and replies to them:
+ *
+ *     load_tables();
+ *     int64_t size = vmkit_guest_receive(request, sizeof request);
+ *     while (size >= 0) {
+ *         uint64_t reply_size = serve(request, size, reply);
+ *         size = vmkit_guest_reply_receive(reply, reply_size, request, sizeof request);
+ *     }
  *     return 0;
  *
  * From another language, make the system call itself: the numbers are below, the arguments go where
@@ -100,6 +112,90 @@ static inline int64_t
 vmkit_guest_ready(void)
 {
     return vmkit_guest_call(VMKIT_GUEST_NR_READY, 0, 0, 0, 0);
+}
+
+/**
+ * @brief Wait for a request: the program is ready, as after vmkit_guest_ready(), and stands here
+ * until the embedder's next vmkit_sandbox_request().
+ * @param buffer Receives the request.
+ * @param size Bytes that it has room for. The embedder gets an error for a longer request, and the
+ *        program goes on standing here.
+ * @return The request's size in bytes; -ESHUTDOWN (-108) when the embedder runs the program on
+ *         without a request, so that it can end; -EBUSY (-16) inside of a call; -ENOSYS (-38)
+ *         outside of a sandbox.
+ *
+ * A request before that was not replied to is given up. What vmkit_guest_ready() says of registers
+ * holds here.
+ * @since 0.1
+ */
+static inline int64_t
+vmkit_guest_receive(void *buffer, uint64_t size)
+{
+    return vmkit_guest_call(VMKIT_GUEST_NR_RECEIVE, buffer, size, 0, 0);
+}
+
+/**
+ * @brief Reply to the request that was received last. The embedder has its reply, and the program
+ * goes on from here with the next request.
+ * @param reply The reply.
+ * @param size Its size in bytes.
+ * @return 0; -EMSGSIZE (-90) when it is longer than the embedder's buffer: another reply may
+ * follow; -EFAULT (-14) when it cannot be read: likewise; -EPROTO (-71) without a request; -EBUSY
+ * (-16) inside of a call; -ENOSYS (-38) outside of a sandbox.
+ * @since 0.1
+ */
+static inline int64_t
+vmkit_guest_reply(const void *reply, uint64_t size)
+{
+    return vmkit_guest_call(VMKIT_GUEST_NR_REPLY, reply, size, 0, 0);
+}
+
+/**
+ * @brief Reply, and wait for the next request: both with one system call.
+ * @param reply The reply.
+ * @param reply_size Its size in bytes.
+ * @param buffer Receives the next request.
+ * @param size Bytes that it has room for.
+ * @return As vmkit_guest_receive(); a failure of vmkit_guest_reply(), after which nothing was
+ *         received.
+ * @since 0.1
+ */
+static inline int64_t
+vmkit_guest_reply_receive(const void *reply, uint64_t reply_size, void *buffer, uint64_t size)
+{
+    return vmkit_guest_call(VMKIT_GUEST_NR_REPLY_RECEIVE, reply, reply_size, buffer, size);
+}
+
+/**
+ * @brief Where the sandbox's generation is: a number that is another one after every fork and every
+ * reset, and 0 in a sandbox that was not forked.
+ * @return An address that stays valid, and the same in all forks, as long as the program runs; NULL
+ *         outside of a sandbox. Only to be read; not an address for system calls.
+ *
+ * What must not be the same in two forks (keys, nonces, names, connections) is made anew when the
+ * number at the address is not the one that it was made under. Reading it costs no system call.
+ * @since 0.1
+ */
+static inline const volatile uint64_t *
+vmkit_guest_get_generation_address(void)
+{
+    uint64_t address = (uint64_t)vmkit_guest_call(VMKIT_GUEST_NR_GENERATION, 0, 0, 0, 0);
+    /* The last page is none: there are the errors. */
+    if (address > (uint64_t)-4096)
+        address = 0;
+    return (const volatile uint64_t *)(uintptr_t)address;
+}
+
+/**
+ * @brief The sandbox's generation.
+ * @return The number at vmkit_guest_get_generation_address(); 0 outside of a sandbox too.
+ * @since 0.1
+ */
+static inline uint64_t
+vmkit_guest_generation(void)
+{
+    const volatile uint64_t *address = vmkit_guest_get_generation_address();
+    return address != 0 ? *address : 0;
 }
 
 #ifdef __cplusplus

@@ -53,11 +53,14 @@ enum vmkit_outcome_kind {
     VMKIT_OUTCOME_LIMIT = 3,
     /** vmkit_sandbox_kill() ended it. */
     VMKIT_OUTCOME_KILLED = 4,
-    /** It has not ended: it called vmkit_guest_ready() (vmkit/guest.h) and stands there. */
+    /** It has not ended: it called vmkit_guest_ready(), or waits for a request (vmkit/guest.h), and
+     * stands there. */
     VMKIT_OUTCOME_READY = 5,
     /** The function that vmkit_sandbox_call() called has returned, and the program is ready again.
      */
-    VMKIT_OUTCOME_RETURNED = 6
+    VMKIT_OUTCOME_RETURNED = 6,
+    /** The program has replied to a vmkit_sandbox_request() and is ready for the next one. */
+    VMKIT_OUTCOME_REPLIED = 7
 };
 
 /** Limits of a sandbox. A limit of open files never ends a run: the guest gets EMFILE. */

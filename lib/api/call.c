@@ -5,6 +5,7 @@
 #include "api/export.h"
 #include "api/record.h"
 #include "api/uncancelled.h"
+#include "sandbox/request.h"
 #include "sandbox/sandbox.h"
 
 VMKIT_EXPORT int
@@ -19,6 +20,25 @@ vmkit_sandbox_call(vmkit_sandbox *sandbox, const struct vmkit_call *call,
     struct vmkit_sandbox_outcome full_outcome = {.size = sizeof full_outcome};
     vmk_record_load(&full_call, sizeof full_call, call, call->size);
     int r = vmk_sandbox_call(sandbox, &full_call, &full_outcome, ret_error);
+    if (r == 0)
+        vmk_record_store(outcome, outcome->size, &full_outcome, sizeof full_outcome);
+    return r;
+}
+
+VMKIT_EXPORT int
+vmkit_sandbox_request(vmkit_sandbox *sandbox, const struct vmkit_request *request,
+                      uint64_t *ret_reply_size, struct vmkit_sandbox_outcome *outcome,
+                      vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(sandbox);
+    VMK_API_CHECK_RECORD(request, wall_time_limit_ns);
+    VMK_API_CHECK_POINTER(ret_reply_size);
+    VMK_API_CHECK_RECORD(outcome, instruction_pointer);
+    struct vmkit_request full_request;
+    struct vmkit_sandbox_outcome full_outcome = {.size = sizeof full_outcome};
+    vmk_record_load(&full_request, sizeof full_request, request, request->size);
+    int r = vmk_sandbox_request(sandbox, &full_request, ret_reply_size, &full_outcome, ret_error);
     if (r == 0)
         vmk_record_store(outcome, outcome->size, &full_outcome, sizeof full_outcome);
     return r;

@@ -105,6 +105,14 @@ vmk_usermode_set_result(struct vmk_usermode *usermode, int64_t result);
 struct vmk_usermode_stubs
 vmk_usermode_get_stubs(const struct vmk_usermode *usermode);
 
+/* A number that user mode can read and not change, at an address that is the same in every guest.
+ * It begins as 0. */
+uint64_t
+vmk_usermode_get_generation_address(const struct vmk_usermode *usermode);
+
+void
+vmk_usermode_set_generation(struct vmk_usermode *usermode, uint64_t generation);
+
 /* arch_prctl(2) and its likes: the thread pointer and, where the architecture has one, a second
  * base. */
 int

@@ -26,6 +26,7 @@
 
 struct vmk_files;
 struct vmk_memory_account;
+struct vmk_request;
 struct vmk_signals;
 struct vmk_space;
 struct vmk_symbols;
@@ -51,8 +52,11 @@ struct vmk_time_limits {
 /* Where the guest stands still without having ended, so that the embedder gets the thread back. */
 enum vmk_pause {
     VMK_PAUSE_NONE,
-    VMK_PAUSE_READY,    /* Behind vmkit_guest_ready(). */
-    VMK_PAUSE_RETURNED, /* Behind a function that the embedder called. */
+    VMK_PAUSE_READY,         /* Behind vmkit_guest_ready(). */
+    VMK_PAUSE_RETURNED,      /* Behind a function that the embedder called. */
+    VMK_PAUSE_RECEIVE,       /* In vmkit_guest_receive(), or */
+    VMK_PAUSE_REPLY_RECEIVE, /* in vmkit_guest_reply_receive(), whose reply is done. */
+    VMK_PAUSE_REPLIED,       /* Behind vmkit_guest_reply(). */
 };
 
 /* Why the guest may not go on. Set once, by whoever finds out first; see vmk_process_end(). */
@@ -83,6 +87,7 @@ struct vmk_process {
     struct vmk_ending ending;
     enum vmk_pause pause;
     uint64_t call_return_sp; /* Of the call that is under way, see callframe.h; 0 without one. */
+    struct vmk_request *request; /* That is under way, see request.h; NULL without one. */
     struct vmk_symbols *symbols; /* Of the program, once they were asked for, */
     uint64_t symbol_bias;        /* and what is added to their addresses. */
     uint32_t pid;

@@ -27,6 +27,9 @@ START_TEST(a_sandbox_is_needed)
     uint64_t value;
     ck_assert_int_eq(vmkit_sandbox_call(NULL, &call, &outcome, &error), -EINVAL);
     check_sentence(error, "sandbox is NULL");
+    struct vmkit_request request = {.size = sizeof request};
+    ck_assert_int_eq(vmkit_sandbox_request(NULL, &request, &value, &outcome, &error), -EINVAL);
+    check_sentence(error, "sandbox is NULL");
     ck_assert_int_eq(vmkit_sandbox_find_symbol(NULL, "f", &value, &error), -EINVAL);
     check_sentence(error, "sandbox is NULL");
     ck_assert_int_eq(vmkit_sandbox_read_memory(NULL, 0, &value, 8, &error), -EINVAL);
@@ -50,6 +53,13 @@ START_TEST(the_records_have_no_holes)
     ck_assert_uint_eq(offsetof(struct vmkit_call, result_kind), 32);
     ck_assert_uint_eq(offsetof(struct vmkit_call, cpu_time_limit_ns), 40);
     ck_assert_uint_eq(offsetof(struct vmkit_call, wall_time_limit_ns), 48);
+    ck_assert_uint_eq(sizeof(struct vmkit_request), 56);
+    ck_assert_uint_eq(offsetof(struct vmkit_request, data), 8);
+    ck_assert_uint_eq(offsetof(struct vmkit_request, data_size), 16);
+    ck_assert_uint_eq(offsetof(struct vmkit_request, reply), 24);
+    ck_assert_uint_eq(offsetof(struct vmkit_request, reply_capacity), 32);
+    ck_assert_uint_eq(offsetof(struct vmkit_request, cpu_time_limit_ns), 40);
+    ck_assert_uint_eq(offsetof(struct vmkit_request, wall_time_limit_ns), 48);
     ck_assert_uint_eq(offsetof(struct vmkit_sandbox_outcome, result), 40);
 }
 END_TEST

@@ -15,8 +15,8 @@ import documents
 import extract
 
 INCLUDES = "".join(f"#include <{name}>\n" for name in [
-    "vmkit/vmkit.h", "errno.h", "fcntl.h", "poll.h", "pthread.h", "signal.h", "stdint.h", "stdio.h",
-    "stdlib.h", "string.h", "sys/eventfd.h", "unistd.h"])
+    "vmkit/vmkit.h", "vmkit/guest.h", "errno.h", "fcntl.h", "poll.h", "pthread.h", "signal.h",
+    "stdint.h", "stdio.h", "stdlib.h", "string.h", "sys/eventfd.h", "sys/random.h", "unistd.h"])
 FUNCTION = ("void snippet(vmkit_vm *vm, vmkit_vcpu *vcpu, vmkit_sandbox_config *config,\n"
             "vmkit_sandbox *sandbox, vmkit_error *error);\n"
             "void snippet(vmkit_vm *vm, vmkit_vcpu *vcpu, vmkit_sandbox_config *config,\n"

@@ -16,11 +16,14 @@ struct guest_image {
     const uint8_t *end;
 };
 
-/* guests/probe*.c, and guests/call*.c, static and static-PIE, and guests/first_jump.c. */
+/* guests/probe*.c, and guests/call*.c, static and static-PIE, and the others as their files are
+ * called. */
 extern const struct guest_image guest_probe;
 extern const struct guest_image guest_probe_pie;
 extern const struct guest_image guest_call;
 extern const struct guest_image guest_call_pie;
+extern const struct guest_image guest_request;
+extern const struct guest_image guest_request_cxx;
 extern const struct guest_image guest_snapshot;
 extern const struct guest_image guest_first_jump;
 

@@ -158,7 +158,10 @@ compare_processes(vmkit_sandbox *sandbox, vmkit_sandbox *other)
     vmk_bytes_clear(&expected);
 }
 
-/* Take the random bytes, which lie in one page, out of a copy of it. */
+#define STUBS UINT64_C(0xffffffffc0000000)
+#define GENERATION 0xff8
+
+/* Take the random bytes, which lie in one page, and the generation, out of a copy of it. */
 static void
 copy_page(vmkit_sandbox *sandbox, uint64_t va, const struct vmk_leaf *leaf, uint8_t *page)
 {
@@ -167,6 +170,8 @@ copy_page(vmkit_sandbox *sandbox, uint64_t va, const struct vmk_leaf *leaf, uint
     memcpy(page, memory + leaf->gpa, VMK_PAGE_SIZE);
     if (random - va < VMK_PAGE_SIZE)
         memset(page + (random - va), 0, 16);
+    if (va == STUBS)
+        memset(page + GENERATION, 0, sizeof(uint64_t));
 }
 
 static void
@@ -239,7 +244,7 @@ snapshot_guest_compare(vmkit_sandbox *sandbox, vmkit_sandbox *other)
     compare_processes(sandbox, other);
     for (size_t i = 0; i < vmas->count; i++)
         compare_pages(sandbox, other, vmas->items[i].start, vmas->items[i].end);
-    compare_pages(sandbox, other, UINT64_C(0xffffffffc0000000), UINT64_C(0xffffffffc0001000));
+    compare_pages(sandbox, other, STUBS, STUBS + VMK_PAGE_SIZE);
     compare_tables(&sandbox->space.paging, &other->space.paging);
     compare_vcpus(sandbox, other);
 }

@@ -140,6 +140,17 @@ vmk_usermode_get_stubs(const struct vmk_usermode *usermode)
         .to_return = UINT64_MAX, .to_return_vectors = UINT64_MAX, .to_enter_vectors = UINT64_MAX};
 }
 
+uint64_t
+vmk_usermode_get_generation_address(const struct vmk_usermode *usermode)
+{
+    return UINT64_MAX;
+}
+
+void
+vmk_usermode_set_generation(struct vmk_usermode *usermode, uint64_t generation)
+{
+}
+
 size_t
 vmk_usermode_get_xstate_size(const struct vmk_usermode *usermode)
 {

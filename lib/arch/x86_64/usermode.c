@@ -21,6 +21,8 @@
  * and store the vector registers: that costs no ioctl. These stubs are user mode's own code; the
  * program may go there whenever it likes, and gains nothing by it.
  *
+ * At the end of the page with the stubs is a number for the program to read (usermode.h).
+ *
  * An exception pushes its frame on the supervisor stack; the host reads it there.
  */
 #include "usermode_private.h"

@@ -63,7 +63,8 @@ read_vcpu(struct vmk_usermode *usermode, struct vmk_usermode_state *state, vmkit
     return 0;
 }
 
-/* The one place that user mode can read and the host writes. */
+/* Of the places that user mode can read and the host writes, the one that changes with every entry.
+ */
 static void
 clear_frame(struct vmk_usermode *usermode)
 {

@@ -23,7 +23,8 @@
 #define STUB_RETURN_VECTORS (STUB_RETURN + STUB_SIZE)
 #define STUB_ENTER_VECTORS (STUB_RETURN_VECTORS + STUB_SIZE)
 #define STUB_USER_END (STUB_ENTER_VECTORS + 50)
-#define STUB_FRAME 0x800 /* What the IRET loads; user mode may read it as well. */
+#define STUB_FRAME 0x800      /* What the IRET loads; user mode may read it as well. */
+#define STUB_GENERATION 0xff8 /* User mode's, to read. */
 #define OUT_SIZE 2
 
 #define GDT_OFFSET 0

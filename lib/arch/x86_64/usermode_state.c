@@ -22,6 +22,18 @@ vmk_usermode_get_syscall(const struct vmk_usermode *usermode, uint64_t args[6])
     return regs->rax;
 }
 
+uint64_t
+vmk_usermode_get_generation_address(const struct vmk_usermode *usermode)
+{
+    return STUB_VA + STUB_GENERATION;
+}
+
+void
+vmk_usermode_set_generation(struct vmk_usermode *usermode, uint64_t generation)
+{
+    memcpy(usermode->memory + usermode->stub_gpa + STUB_GENERATION, &generation, sizeof generation);
+}
+
 void
 vmk_usermode_set_result(struct vmk_usermode *usermode, int64_t result)
 {

@@ -123,6 +123,25 @@ vmk_uaccess_pin(struct vmk_space *space, uint64_t va, size_t size, bool write, s
     return (ssize_t)covered;
 }
 
+uint64_t
+vmk_usermode_get_syscall(const struct vmk_usermode *usermode, uint64_t args[6])
+{
+    memcpy(args, fake.syscall_args, sizeof fake.syscall_args);
+    return 0;
+}
+
+void
+vmk_usermode_set_result(struct vmk_usermode *usermode, int64_t result)
+{
+    fake.syscall_result = result;
+}
+
+uint64_t
+vmk_usermode_get_generation_address(const struct vmk_usermode *usermode)
+{
+    return FAKE_GENERATION;
+}
+
 size_t
 vmk_usermode_get_xstate_size(const struct vmk_usermode *usermode)
 {

@@ -21,6 +21,7 @@
 #define FAKE_SIZE UINT64_C(0x40000)
 #define FAKE_READ_ONLY UINT64_C(0x1000)
 #define FAKE_PID 7
+#define FAKE_GENERATION UINT64_C(0xffffffff12345ff8)
 
 /* x87, SSE and AVX */
 #define FAKE_XSTATE_SIZE 832
@@ -31,6 +32,8 @@ struct fake {
     struct vmk_memory_account account;
     uint8_t memory[FAKE_SIZE];
     uint8_t xstate[FAKE_XSTATE_SIZE];
+    uint64_t syscall_args[6]; /* Where it stands, */
+    int64_t syscall_result;   /* and what it gets. */
     uint64_t now_ns;
     uint64_t cpu_ns;
     unsigned timers_armed;
