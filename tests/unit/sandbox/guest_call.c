@@ -73,7 +73,9 @@ call_with(uint64_t number, uint64_t first, uint64_t second, uint64_t third, uint
 START_TEST(receive_stands_still_and_goes_on_with_a_request)
 {
     const unsigned first = _i == 0 ? 0 : 2;
-    struct vmk_request request = {.data = "words", .size = 5}, before = {.data = ""};
+    char nothing[1];
+    struct vmk_request request = {.data = "words", .size = 5},
+                       before = {.data = "", .reply = nothing};
     fake.syscall_args[first] = FAKE_BASE;
     fake.syscall_args[first + 1] = 5;
     fake.process.pause = _i == 0 ? VMK_PAUSE_RECEIVE : VMK_PAUSE_REPLY_RECEIVE;
