@@ -137,10 +137,13 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  * @param ret_sandbox Receives the sandbox, which stands as that one stood; the caller releases it
  *        with vmkit_sandbox_unref().
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for NULL; -ENOTSUP for a snapshot of a raw VM; -ENOENT when the snapshot has a
- * host folder open that the configuration does not give; -E2BIG when the configuration's limits do
- * not hold what the snapshot has; -ENODEV and -EACCES without KVM; -EMFILE; -EIO when KVM failed;
- * -ENOMEM.
+ * @return 0; -ENOTSUP for a snapshot of a raw VM; -EINVAL for NULL, or when the configuration shows
+ *         a folder where the snapshot has files of its own; -ENOENT when it does not show a host
+ *         folder that the snapshot needs; -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when
+ *         a file of a host folder cannot be opened again as it was; -E2BIG when the configuration's
+ *         limits do not hold what the snapshot has, -EMFILE when its limit of open files does not,
+ *         or the host's; -ENFILE;
+ *         -ENODEV and -EACCES without KVM; -EIO when KVM failed; -ENOMEM.
  *
  * The sandboxes share the snapshot's memory until they write to it, and never see what another one
  * wrote. Each has new random bytes (AT_RANDOM), and its statistics begin at zero. Any thread, and
@@ -161,9 +164,9 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  * was, or has failed and can be reset again or released.
  *
  * Nothing of what it did is left, and it has what the configuration of its fork gave; the random
- * bytes are new ones. Output that was kept is gone. A vmkit_sandbox_kill() before the reset returns
- * does not hold for a run after it. The time that it takes grows with the memory written to, not
- * with the memory there is. Any thread.
+ * bytes are new ones. Output that was kept since is gone. A vmkit_sandbox_kill() before the reset
+ * returns does not hold for a run after it. The time that it takes grows with the memory written
+ * to, not with the memory there is. Any thread.
  * @since 0.1
  */
 int
@@ -190,8 +193,8 @@ enum vmkit_vm_snapshot_flags {
  *         inside of a callback that serves a read, or in the middle of an instruction that makes a
  *         further access; -EFAULT when a part of the memory is not accessible; -ENOTSUP when two
  *         regions have a part of their memory in common, or the parent is none of a raw VM;
- * -EMFILE, -ENFILE; -ENOMEM; -EIO when KVM or the host failed, and in another process than the
- * VM's.
+ *         -EMFILE, -ENFILE; -ENOMEM; -EIO when KVM or the host failed, and in another process than
+ *         the VM's.
  *
  * Its memory is copied. The access that a vCPU's last run ended with is finished first, as by
  * vmkit_vcpu_complete(). Interrupt routes and what waits to be injected are part of it; handlers,

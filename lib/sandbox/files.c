@@ -162,7 +162,7 @@ vmk_files_free(struct vmk_files *files)
     vmk_files_empty(files);
     vmk_mounts_clear(&files->mounts);
     vmk_mount_clear(&files->scratch);
-    vmk_resources_clear(&files->resources);
+    vmk_config_unref(files->given);
     vmk_bytes_clear(&files->loaded);
     vmk_bytes_clear(&files->compared);
     free(files);

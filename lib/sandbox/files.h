@@ -10,7 +10,6 @@
 #include "sandbox/fdtable.h"
 #include "sandbox/file.h"
 #include "sandbox/mount.h"
-#include "sandbox/resources.h"
 #include "sandbox/shared.h"
 #include "util/bytes.h"
 
@@ -55,7 +54,7 @@ struct vmk_files {
     uint32_t open_count;      /* files that a descriptor or a mapping keeps open */
 
     /* Of a process that came from a snapshot: what it was given, and what state.c compares with. */
-    struct vmk_resources resources;
+    vmkit_sandbox_config *given;
     struct vmk_bytes loaded;
     struct vmk_bytes compared;
 };

@@ -195,7 +195,7 @@ save_optional(struct vmk_state_writer *writer, struct vmk_file *file)
         return 0;
     int r = vmk_node_statx(file->node, &status);
     if (r < 0)
-        return vmk_error_set_errno(writer->ret_error, -r, VMKIT_ERROR_IO,
+        return vmk_error_set_known(writer->ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                    "cannot inspect the guest's \"%.200s\"", file->node->path);
     vmk_state_put_status(writer, &status);
     return 0;
@@ -266,7 +266,7 @@ load_open(struct vmk_state_reader *reader, struct vmk_node *node, uint32_t flags
         return vmk_state_bad(reader, "\"%.80s\" is open as a file of a host folder", node->path);
     int r = vmk_hostfs_open(reader->files, node, flags & REOPEN_FLAGS, ret_file);
     if (r < 0)
-        return vmk_error_set_errno(reader->ret_error, -r, VMKIT_ERROR_IO,
+        return vmk_error_set_known(reader->ret_error, -r, VMK_STATE_OPEN_ERRNOS, VMKIT_ERROR_IO,
                                    "cannot open the guest's \"%.200s\" again", node->path);
     r = node->type == S_IFDIR ? load_position(reader, *ret_file) : 0;
     if (r < 0)

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SHIFT 9
 #define FANOUT (1u << SHIFT)
@@ -25,6 +26,21 @@ covers(const struct vmk_pages *pages, uint64_t number)
     return pages->root != NULL && number >> (pages->height * SHIFT) == 0;
 }
 
+/* A slot of the lowest level tells by its last bit that the page is somebody else's. */
+#define SHARED ((uintptr_t)1)
+
+static bool
+is_shared(const void *slot)
+{
+    return ((uintptr_t)slot & SHARED) != 0;
+}
+
+static uint8_t *
+page_of(void *slot)
+{
+    return (uint8_t *)((uintptr_t)slot & ~SHARED);
+}
+
 static void *
 charge_zeroed(struct vmk_pages *pages)
 {
@@ -39,11 +55,12 @@ charge_zeroed(struct vmk_pages *pages)
 static void
 release(struct vmk_pages *pages, void *what)
 {
-    free(what);
+    if (!is_shared(what))
+        free(what);
     vmk_memory_account_uncharge(pages->account, VMK_PAGES_SIZE);
 }
 
-uint8_t *
+const uint8_t *
 vmk_pages_get(const struct vmk_pages *pages, uint64_t number)
 {
     if (!covers(pages, number))
@@ -51,7 +68,7 @@ vmk_pages_get(const struct vmk_pages *pages, uint64_t number)
     void *at = pages->root;
     for (unsigned level = pages->height; level > 0 && at != NULL; level--)
         at = ((struct table *)at)->slots[(number >> level_shift(level)) & (FANOUT - 1)];
-    return at;
+    return page_of(at);
 }
 
 /* Put tables above the root until the tree reaches `number`. */
@@ -75,23 +92,52 @@ grow(struct vmk_pages *pages, uint64_t number)
     return true;
 }
 
-uint8_t *
-vmk_pages_make(struct vmk_pages *pages, uint64_t number)
+/* The slot of a page, with the tables above it. NULL at the memory limit. */
+static void **
+find_slot(struct vmk_pages *pages, uint64_t number)
 {
     if (!grow(pages, number))
         return NULL;
     void **slot = &pages->root;
-    for (unsigned level = pages->height;; level--) {
-        if (*slot == NULL) {
+    for (unsigned level = pages->height; level > 0; level--) {
+        if (*slot == NULL)
             *slot = charge_zeroed(pages);
-            if (*slot == NULL)
-                return NULL;
-            pages->count += level == 0;
-        }
-        if (level == 0)
-            return *slot;
+        if (*slot == NULL)
+            return NULL;
         slot = &((struct table *)*slot)->slots[(number >> level_shift(level)) & (FANOUT - 1)];
     }
+    return slot;
+}
+
+uint8_t *
+vmk_pages_make(struct vmk_pages *pages, uint64_t number)
+{
+    void **slot = find_slot(pages, number);
+    if (slot == NULL)
+        return NULL;
+    if (*slot == NULL) {
+        *slot = charge_zeroed(pages);
+        pages->count += *slot != NULL;
+    } else if (is_shared(*slot)) {
+        /* It was charged when it came. */
+        void *own = malloc(VMK_PAGES_SIZE);
+        if (own == NULL)
+            return NULL;
+        memcpy(own, page_of(*slot), VMK_PAGES_SIZE);
+        *slot = own;
+    }
+    return *slot;
+}
+
+bool
+vmk_pages_share(struct vmk_pages *pages, uint64_t number, const uint8_t *data)
+{
+    void **slot = find_slot(pages, number);
+    if (slot == NULL || !vmk_memory_account_try_charge(pages->account, VMK_PAGES_SIZE))
+        return false;
+    *slot = (void *)((uintptr_t)data | SHARED);
+    pages->count++;
+    return true;
 }
 
 /* The first page from `from` on, numbers below `at`, a tree of that height. At most four levels

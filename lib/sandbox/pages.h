@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The contents of a file in memory: pages of 4 KiB by number, with holes, in a tree of tables of
- * 512 like a processor's page tables. Pages and tables are charged to the account.
+ * 512 like a processor's page tables. Pages and tables are charged to the account. A page may be
+ * shared with somebody who holds it, and is then copied before it is written to.
  */
 #ifndef VMK_SANDBOX_PAGES_H
 #define VMK_SANDBOX_PAGES_H
 
 #include "sandbox/account.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define VMK_PAGES_SIZE 4096u
@@ -22,13 +24,18 @@ struct vmk_pages {
     uint64_t count; /* of pages, without tables */
 };
 
-/* The page of a number below VMK_PAGES_BYTES_MAX / VMK_PAGES_SIZE; NULL for a hole. */
-uint8_t *
+/* The page of a number below VMK_PAGES_BYTES_MAX / VMK_PAGES_SIZE, to be read; NULL for a hole. */
+const uint8_t *
 vmk_pages_get(const struct vmk_pages *pages, uint64_t number);
 
-/* The same, made of zeros where there is a hole; NULL at the memory limit. */
+/* The same to be written to, made of zeros where there is a hole; NULL at the memory limit. */
 uint8_t *
 vmk_pages_make(struct vmk_pages *pages, uint64_t number);
+
+/* Put a page where there is a hole: `data` at an even address, which stays as it is for as long as
+ * the pages do. False at the memory limit. */
+bool
+vmk_pages_share(struct vmk_pages *pages, uint64_t number, const uint8_t *data);
 
 /* The number of the first page from `number` on; UINT64_MAX when only a hole follows. */
 uint64_t

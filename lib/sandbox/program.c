@@ -172,23 +172,9 @@ program_save(struct vmk_state_writer *writer, struct vmk_file *file)
         return 0;
     int r = program_statx(file, &status);
     if (r < 0)
-        return vmk_error_set_errno(writer->ret_error, -r, VMKIT_ERROR_IO,
+        return vmk_error_set_known(writer->ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                    "cannot inspect the program");
     vmk_state_put_status(writer, &status);
-    return 0;
-}
-
-/* The program that was given. A path is not looked up again for a reset. */
-static int
-open_given(struct vmk_state_reader *reader, struct vmk_file **ret_file)
-{
-    struct vmk_program_config *given = &reader->files->resources.program;
-    int r = vmk_program_open(reader->files, given, ret_file, reader->ret_error);
-    if (r < 0 || given->path == NULL)
-        return r;
-    free(given->path);
-    given->path = NULL;
-    given->fd = vmk_host_fd_ref(((struct program *)*ret_file)->host);
     return 0;
 }
 
@@ -196,13 +182,13 @@ static int
 program_load(struct vmk_state_reader *reader, const struct vmk_state_file *common,
              struct vmk_file **ret_file)
 {
-    const struct vmk_program_config *given = &reader->files->resources.program;
+    const struct vmk_program_config *given = &reader->files->given->program;
     struct statx status;
     int r = vmk_state_get_status(reader, &status);
     if (r < 0)
         return r;
     if (given->path != NULL || given->fd != NULL || given->image != NULL)
-        return open_given(reader, ret_file);
+        return vmk_program_open(reader->files, given, ret_file, reader->ret_error);
     struct program *program = calloc(1, sizeof *program);
     if (program == NULL)
         return vmk_state_no_memory(reader->ret_error);

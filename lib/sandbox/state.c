@@ -240,7 +240,7 @@ load_sections(struct vmk_state_reader *reader, const void *bytes, size_t size)
 }
 
 static int
-make_files(struct vmk_state_reader *reader, const vmkit_sandbox_config *config)
+make_files(struct vmk_state_reader *reader, vmkit_sandbox_config *config)
 {
     struct vmk_process *process = reader->process;
     int r =
@@ -249,8 +249,8 @@ make_files(struct vmk_state_reader *reader, const vmkit_sandbox_config *config)
         return r;
     reader->files = process->files;
     reader->files->format_maps = vmk_maps_format;
-    r = vmk_resources_init(&reader->files->resources, config);
-    return r < 0 ? vmk_state_no_memory(reader->ret_error) : 0;
+    reader->files->given = vmk_config_ref(config);
+    return 0;
 }
 
 static void
@@ -264,7 +264,7 @@ undo(struct vmk_process *process)
 }
 
 int
-vmk_state_load(struct vmk_process *process, const vmkit_sandbox_config *config, const void *bytes,
+vmk_state_load(struct vmk_process *process, vmkit_sandbox_config *config, const void *bytes,
                size_t size, vmkit_error **ret_error)
 {
     struct vmk_state_reader reader = {.process = process, .ret_error = ret_error};

@@ -41,10 +41,12 @@ vmk_state_save(struct vmk_process *process, struct vmk_bytes *ret_bytes, vmkit_e
 /* Fill a process from the bytes. It has its limits, its memory account, wake_fd, vcpu and usermode,
  * and an empty space over frames that hold the memory already; it has no files and no signals yet.
  * `config` gives the resources and may be NULL: no folders, and the streams of a fresh
- * configuration. Its limits, user, arguments and their like are not looked at. 0, or a negative
- * errno with an error, and then all that was made is freed again. */
+ * configuration. Its limits, user, arguments and their like are not looked at. The bytes stay, as
+ * they are, for as long as the process has its files, which share with them what files in memory
+ * contain; and so does the configuration, to which they hold a reference. 0, or a negative errno
+ * with an error, and then all that was made is freed again. */
 int
-vmk_state_load(struct vmk_process *process, const vmkit_sandbox_config *config, const void *bytes,
+vmk_state_load(struct vmk_process *process, vmkit_sandbox_config *config, const void *bytes,
                size_t size, vmkit_error **ret_error);
 
 /* Bring a process that was loaded from these bytes back to where they have it: what did not change

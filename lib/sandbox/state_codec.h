@@ -138,6 +138,12 @@ extern const struct vmk_state_place vmk_state_place_host;
 extern const struct vmk_state_place vmk_state_place_pseudo;
 extern const struct vmk_state_place vmk_state_place_tmp;
 
+/* What opening a file of a host folder again may fail with, see vmkit_snapshot_fork(). */
+#define VMK_STATE_OPEN_ERRNOS                                                        \
+    (VMK_ERRNO(EACCES) | VMK_ERRNO(ELOOP) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE) |  \
+     VMK_ERRNO(ENOENT) | VMK_ERRNO(ENOMEM) | VMK_ERRNO(ENOTDIR) | VMK_ERRNO(ENXIO) | \
+     VMK_ERRNO(EROFS))
+
 int
 vmk_state_save_node(struct vmk_state_writer *writer, struct vmk_node *node);
 

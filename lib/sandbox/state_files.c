@@ -333,7 +333,7 @@ save_outputs(struct vmk_state_writer *writer)
 static int
 load_output(struct vmk_state_reader *reader, uint32_t stream)
 {
-    const struct vmk_stream_config *given = &reader->files->resources.streams[stream];
+    const struct vmk_stream_config *given = &reader->files->given->streams[stream];
     struct vmk_output *output = &reader->files->outputs[stream];
     uint64_t size = vmk_cursor_get_u64(&reader->in);
     const uint8_t *data = vmk_cursor_get(&reader->in, size);

@@ -116,7 +116,7 @@ vmk_state_walk(struct vmk_state_reader *reader, const struct vmk_state_place *pl
     struct vmk_node *node;
     int r = vmk_path_find(reader->files, AT_FDCWD, path, 0, &node);
     if (r < 0)
-        return vmk_error_set_errno(reader->ret_error, -r,
+        return vmk_error_set_known(reader->ret_error, -r, VMK_STATE_OPEN_ERRNOS,
                                    r == -ENOENT ? VMKIT_ERROR_NOT_FOUND : VMKIT_ERROR_IO,
                                    "the snapshot needs the guest's \"%.200s\", which cannot be "
                                    "reached",

@@ -137,6 +137,7 @@ save_queue(struct vmk_bytes *bytes, const struct vmk_signals *signals)
         vmk_bytes_put_u32(bytes, (uint32_t)entry->info.signo);
         vmk_bytes_put_u32(bytes, (uint32_t)entry->info.err);
         vmk_bytes_put_u32(bytes, (uint32_t)entry->info.code);
+        vmk_bytes_put_u32(bytes, entry->info.padding);
         vmk_bytes_put(bytes, entry->info.bytes, sizeof entry->info.bytes);
         vmk_bytes_put_u32(bytes, (uint32_t)(int32_t)entry->timer);
     }
@@ -165,6 +166,7 @@ load_entry(struct vmk_state_reader *reader, struct vmk_signals *signals, uint64_
     entry->info.signo = (int32_t)vmk_cursor_get_u32(in);
     entry->info.err = (int32_t)vmk_cursor_get_u32(in);
     entry->info.code = (int32_t)vmk_cursor_get_u32(in);
+    entry->info.padding = vmk_cursor_get_u32(in);
     const uint8_t *bytes = vmk_cursor_get(in, sizeof entry->info.bytes);
     int32_t timer = (int32_t)vmk_cursor_get_u32(in);
     if (bytes == NULL || entry->info.signo < 1 || entry->info.signo > VMK_SIGNAL_LAST)

@@ -66,9 +66,9 @@ stream_load(struct vmk_state_reader *reader, const struct vmk_state_file *common
     if (stream > VMKIT_STREAM_STDERR)
         return vmk_state_bad(reader, "stream %u", stream);
     int r =
-        vmk_stream_open(reader->files, stream, &reader->files->resources.streams[stream], ret_file);
+        vmk_stream_open(reader->files, stream, &reader->files->given->streams[stream], ret_file);
     return r == 0 ? 0
-                  : vmk_error_set_errno(reader->ret_error, -r, VMKIT_ERROR_IO,
+                  : vmk_error_set_known(reader->ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                         "cannot connect stream %u", stream);
 }
 

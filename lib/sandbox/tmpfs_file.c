@@ -113,27 +113,34 @@ tmp_seek(struct vmk_file *file, int64_t offset, int whence)
     return offset;
 }
 
-/* Zeros from `from` to the end of its page, so that a file that grows again shows none of it. */
-static void
-clear_tail(struct tmp_inode *inode, uint64_t from)
+/* Zeros in `size` bytes from `from` on, which lie in one page. -ENOMEM when the page is shared and
+ * the host has no memory for a copy. */
+static int
+clear_part(struct tmp_inode *inode, uint64_t from, size_t size)
 {
-    uint8_t *page = vmk_pages_get(&inode->pages, from / VMK_PAGES_SIZE);
-    size_t inside = (size_t)(from % VMK_PAGES_SIZE);
-    if (page != NULL)
-        memset(page + inside, 0, VMK_PAGES_SIZE - inside);
+    if (vmk_pages_get(&inode->pages, from / VMK_PAGES_SIZE) == NULL)
+        return 0;
+    uint8_t *page = vmk_pages_make(&inode->pages, from / VMK_PAGES_SIZE);
+    if (page == NULL)
+        return -ENOMEM;
+    memset(page + from % VMK_PAGES_SIZE, 0, size);
+    return 0;
 }
 
-static void
+/* What is cut off is cleared, so that a file that grows again shows none of it. */
+static int
 set_size(struct tmp_inode *inode, uint64_t size)
 {
+    size_t inside = (size_t)(size % VMK_PAGES_SIZE);
     if (size < inode->size) {
-        uint64_t pages = (size + VMK_PAGES_SIZE - 1) / VMK_PAGES_SIZE;
-        vmk_pages_drop(&inode->pages, pages, UINT64_MAX);
-        if (size % VMK_PAGES_SIZE != 0)
-            clear_tail(inode, size);
+        int result = inside == 0 ? 0 : clear_part(inode, size, VMK_PAGES_SIZE - inside);
+        if (result < 0)
+            return result;
+        vmk_pages_drop(&inode->pages, size / VMK_PAGES_SIZE + (inside != 0), UINT64_MAX);
     }
     inode->size = size;
     vmk_tmp_touch(inode, true);
+    return 0;
 }
 
 static int
@@ -141,11 +148,10 @@ tmp_truncate(struct vmk_process *process, struct vmk_file *file, uint64_t size)
 {
     if (size > VMK_PAGES_BYTES_MAX)
         return -EFBIG;
-    set_size(inode_of(file), size);
-    return 0;
+    return set_size(inode_of(file), size);
 }
 
-static void
+static int
 punch_hole(struct tmp_inode *inode, uint64_t offset, uint64_t end)
 {
     while (offset < end && offset < inode->size) {
@@ -157,13 +163,14 @@ punch_hole(struct tmp_inode *inode, uint64_t offset, uint64_t end)
             offset = end - end % VMK_PAGES_SIZE;
             continue;
         }
-        uint8_t *page = vmk_pages_get(&inode->pages, number);
         if (piece > end - offset)
             piece = end - offset;
-        if (page != NULL)
-            memset(page + inside, 0, (size_t)piece);
+        int result = clear_part(inode, offset, (size_t)piece);
+        if (result < 0)
+            return result;
         offset += piece;
     }
+    return 0;
 }
 
 static int
@@ -175,9 +182,8 @@ tmp_allocate(struct vmk_process *process, struct vmk_file *file, int mode, uint6
     if (end > VMK_PAGES_BYTES_MAX)
         return -EFBIG;
     if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
-        punch_hole(inode, offset, end);
         vmk_tmp_touch(inode, true);
-        return 0;
+        return punch_hole(inode, offset, end);
     }
     if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0)
         return -EOPNOTSUPP;
@@ -277,7 +283,7 @@ vmk_tmp_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
     if (file == NULL)
         return -ENOMEM;
     if ((flags & O_TRUNC) != 0 && inode->type == S_IFREG)
-        set_size(inode, 0);
+        (void)set_size(inode, 0); /* To nothing it cannot fail. */
     vmk_file_init(file, inode->type == S_IFDIR ? &tmp_folder_ops : &tmp_file_ops,
                   flags & ~(uint32_t)(O_TMPFILE & ~O_DIRECTORY), node);
     *ret_file = file;

@@ -2,7 +2,8 @@
 /*
  * The file system in memory in its saved form: the inodes by ascending numbers, each with what it
  * contains, and then the names, folder by folder. Pages that hold nothing but zeros are counted,
- * not written.
+ * not written; others are shared with the bytes that they are loaded from until they are written
+ * to, for which they lie at even addresses.
  *
  * Whoever wrote the bytes, what comes of them is a tree: every folder has one name, but for the
  * root and for those that were removed while they were open, and the root is above all that have.
@@ -67,6 +68,15 @@ measure_run(const struct vmk_pages *pages, uint64_t first, bool *ret_zeros)
     return count;
 }
 
+/* Fill up to a multiple of 8. */
+static void
+align(struct vmk_bytes *bytes)
+{
+    uint8_t padding = (uint8_t)(-(bytes->size + 1) & 7);
+    vmk_bytes_put_u8(bytes, padding);
+    vmk_bytes_put(bytes, (const uint8_t[8]){0}, padding);
+}
+
 static void
 save_pages(struct vmk_bytes *bytes, const struct vmk_pages *pages)
 {
@@ -77,6 +87,8 @@ save_pages(struct vmk_bytes *bytes, const struct vmk_pages *pages)
         vmk_bytes_put_u32(bytes, count);
         vmk_bytes_put_u64(bytes, at);
         vmk_bytes_put_u8(bytes, zeros);
+        if (!zeros)
+            align(bytes);
         for (uint32_t i = 0; i < count && !zeros; i++)
             vmk_bytes_put(bytes, vmk_pages_get(pages, at + i), VMK_PAGES_SIZE);
         at = vmk_pages_next(pages, at + count);
@@ -85,19 +97,40 @@ save_pages(struct vmk_bytes *bytes, const struct vmk_pages *pages)
 }
 
 static int
+skip_padding(struct vmk_state_reader *reader)
+{
+    uint8_t padding = vmk_cursor_get_u8(&reader->in);
+    if (padding > 7)
+        return vmk_state_bad(reader, "%u bytes of padding", padding);
+    (void)vmk_cursor_get(&reader->in, padding);
+    return 0;
+}
+
+/* `data` NULL: zeros. False at the memory limit. */
+static bool
+load_page(struct vmk_pages *pages, uint64_t number, const uint8_t *data)
+{
+    if (data != NULL && (uintptr_t)data % 2 == 0)
+        return vmk_pages_share(pages, number, data);
+    uint8_t *page = vmk_pages_make(pages, number);
+    if (page != NULL && data != NULL)
+        memcpy(page, data, VMK_PAGES_SIZE);
+    return page != NULL;
+}
+
+static int
 load_run(struct vmk_state_reader *reader, struct vmk_pages *pages, uint64_t first, uint32_t count)
 {
     bool zeros;
     int r = vmk_state_get_bool(reader, &zeros);
+    if (r == 0 && !zeros)
+        r = skip_padding(reader);
     for (uint32_t i = 0; i < count && r == 0; i++) {
         const uint8_t *data = zeros ? NULL : vmk_cursor_get(&reader->in, VMK_PAGES_SIZE);
         if (!zeros && data == NULL)
             return vmk_state_bad(reader, "a file in memory ends early");
-        uint8_t *page = vmk_pages_make(pages, first + i);
-        if (page == NULL)
+        if (!load_page(pages, first + i, data))
             return vmk_state_no_room(reader, "a file in memory");
-        if (data != NULL)
-            memcpy(page, data, VMK_PAGES_SIZE);
     }
     return r;
 }

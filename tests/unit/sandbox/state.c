@@ -124,6 +124,26 @@ START_TEST(signals_wait_on_in_their_order)
 }
 END_TEST
 
+START_TEST(what_a_signal_says_is_kept_to_the_last_byte)
+{
+    uint8_t sent[VMK_SIGINFO_SIZE] = {0}, got[VMK_SIGINFO_SIZE];
+    const uint64_t set = vmk_signal_bit(45);
+    const int32_t head[3] = {45, 7, -1};
+    state_start(&a, config);
+    state_call(&a, rt_sigprocmask, SIG_BLOCK, state_put(&a, &set, sizeof set), 0, 8);
+    for (size_t i = 0; i < 48; i++)
+        sent[i] = (uint8_t)(i + 100);
+    memcpy(sent, head, sizeof head);
+    ck_assert_int_eq(state_call(&a, rt_sigqueueinfo, 2, 45, state_put(&a, sent, sizeof sent)), 0);
+    state_move(&a, &b, config);
+    ck_assert_int_eq(
+        state_call(&b, rt_sigtimedwait, state_put(&b, &set, sizeof set), STATE_RESULT, 0, 8), 45);
+    state_get(&b, STATE_RESULT, got, sizeof got);
+    ck_assert_mem_eq(got, sent, sizeof sent);
+    state_end(&b);
+}
+END_TEST
+
 START_TEST(ignored_signals_are_ignored_after)
 {
     state_start(&a, config);
@@ -148,8 +168,7 @@ move_timers(void)
 {
     struct vmk_bytes bytes = state_save(&a);
     state_prepare(&b, config);
-    ck_assert_int_eq(vmk_state_load(&b.process, NULL, bytes.data, bytes.size, NULL), 0);
-    vmk_bytes_clear(&bytes);
+    state_load(&b, NULL, bytes);
     state_end(&a);
 }
 
@@ -380,6 +399,7 @@ make_suite(void)
     tcase_add_test(tcase, the_process_keeps_what_it_is);
     tcase_add_test(tcase, mappings_stay_where_they_are);
     tcase_add_test(tcase, signals_wait_on_in_their_order);
+    tcase_add_test(tcase, what_a_signal_says_is_kept_to_the_last_byte);
     tcase_add_test(tcase, ignored_signals_are_ignored_after);
     tcase_add_test(tcase, timers_go_on_with_what_is_left_of_them);
     tcase_add_test(tcase, a_timer_that_went_off_keeps_its_overrun);

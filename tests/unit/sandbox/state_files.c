@@ -191,8 +191,7 @@ START_TEST(a_folder_is_read_on_from_where_it_was)
     ck_assert_int_gt(size, 0);
     state_get(&a, STATE_RESULT, first, (size_t)size);
     state_prepare(&b, config);
-    ck_assert_int_eq(vmk_state_load(&b.process, config, bytes.data, bytes.size, NULL), 0);
-    vmk_bytes_clear(&bytes);
+    state_load(&b, config, bytes);
     ck_assert_int_eq(state_call(&b, getdents64, 3, STATE_RESULT, sizeof rest), size);
     state_get(&b, STATE_RESULT, rest, (size_t)size);
     ck_assert_mem_eq(first, rest, (size_t)size);

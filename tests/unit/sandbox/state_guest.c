@@ -68,6 +68,7 @@ state_end(struct state_guest *guest)
     vmk_files_free(guest->process.files);
     vmk_signals_free(guest->process.signals);
     vmk_frames_free(guest->frames);
+    vmk_bytes_clear(&guest->loaded);
     close(guest->process.wake_fd);
     ck_assert_uint_eq(guest->account.used, 0);
 }
@@ -83,22 +84,28 @@ state_save(struct state_guest *guest)
 }
 
 void
-state_move(struct state_guest *from, struct state_guest *to, const vmkit_sandbox_config *config)
+state_load(struct state_guest *guest, vmkit_sandbox_config *config, struct vmk_bytes bytes)
+{
+    vmkit_error *error = NULL;
+    int r = vmk_state_load(&guest->process, config, bytes.data, bytes.size, &error);
+    ck_assert_msg(r == 0, "%s", vmk_error_get_message(error));
+    guest->loaded = bytes;
+}
+
+void
+state_move(struct state_guest *from, struct state_guest *to, vmkit_sandbox_config *config)
 {
     vmkit_sandbox_config *own = NULL;
-    vmkit_error *error = NULL;
     struct vmk_bytes first = state_save(from);
     if (config == NULL)
         ck_assert_int_eq(vmk_config_new(&own, NULL), 0);
     state_prepare(to, config != NULL ? config : own);
-    int r = vmk_state_load(&to->process, config, first.data, first.size, &error);
-    ck_assert_msg(r == 0, "%s", vmk_error_get_message(error));
+    state_load(to, config, first);
     struct vmk_bytes second = state_save(to);
     ck_assert_uint_eq(first.size, second.size);
     for (size_t i = 0; i < first.size; i++)
         ck_assert_msg(first.data[i] == second.data[i], "byte %zu of %zu differs", i, first.size);
     state_end(from);
-    vmk_bytes_clear(&first);
     vmk_bytes_clear(&second);
     vmk_config_unref(own);
 }
@@ -115,7 +122,7 @@ check_error(int result, int err, const char *message, vmkit_error *error)
 }
 
 void
-state_load_fails(const struct vmk_bytes *bytes, const vmkit_sandbox_config *config, int err,
+state_load_fails(const struct vmk_bytes *bytes, vmkit_sandbox_config *config, int err,
                  const char *message)
 {
     struct state_guest guest;

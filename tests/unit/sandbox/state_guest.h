@@ -32,6 +32,7 @@ struct state_guest {
     struct vmk_frames *frames;
     struct vmk_space space;
     uint64_t next_string;
+    struct vmk_bytes loaded; /* What its files in memory share. */
 };
 
 /* A process of `config` that did nothing yet. */
@@ -50,14 +51,18 @@ state_end(struct state_guest *guest);
 struct vmk_bytes
 state_save(struct state_guest *guest);
 
+/* Load an empty process, which has to succeed, and takes the bytes over. `config` may be NULL. */
+void
+state_load(struct state_guest *guest, vmkit_sandbox_config *config, struct vmk_bytes bytes);
+
 /* Save `from`, load `to` under `config`, which may be NULL, and end `from`. What `to` saves has to
  * be the same. */
 void
-state_move(struct state_guest *from, struct state_guest *to, const vmkit_sandbox_config *config);
+state_move(struct state_guest *from, struct state_guest *to, vmkit_sandbox_config *config);
 
 /* Loading has to fail with this errno and a message that contains `message`. */
 void
-state_load_fails(const struct vmk_bytes *bytes, const vmkit_sandbox_config *config, int err,
+state_load_fails(const struct vmk_bytes *bytes, vmkit_sandbox_config *config, int err,
                  const char *message);
 
 /* Saving has to fail likewise. */

@@ -86,8 +86,7 @@ START_TEST(files_and_folders_are_opened_again)
     state_get(&a, STATE_RESULT, first, (size_t)size);
     state_end(&a);
     state_prepare(&b, config);
-    ck_assert_int_eq(vmk_state_load(&b.process, config, bytes.data, bytes.size, NULL), 0);
-    vmk_bytes_clear(&bytes);
+    state_load(&b, config, bytes);
 
     ck_assert_int_eq(state_call(&b, getdents64, 4, STATE_RESULT, sizeof after), size);
     state_get(&b, STATE_RESULT, after, (size_t)size);
@@ -112,8 +111,7 @@ START_TEST(a_file_that_was_renamed_is_found)
     struct vmk_bytes bytes = state_save(&a);
     state_end(&a);
     state_prepare(&b, config);
-    ck_assert_int_eq(vmk_state_load(&b.process, config, bytes.data, bytes.size, NULL), 0);
-    vmk_bytes_clear(&bytes);
+    state_load(&b, config, bytes);
     ck_assert_int_eq(state_call(&b, lseek, 3, 0, SEEK_SET), 0);
     ck_assert_str_eq(state_read(&b, 3), "text");
     state_end(&b);
@@ -239,8 +237,7 @@ START_TEST(what_is_mapped_of_a_host_file_becomes_memory)
     vmk_bytes_clear(&before);
     state_end(&a);
     state_prepare(&b, config);
-    ck_assert_int_eq(vmk_state_load(&b.process, config, bytes.data, bytes.size, NULL), 0);
-    vmk_bytes_clear(&bytes);
+    state_load(&b, config, bytes);
     int64_t maps = state_open(&b, "/proc/self/maps", O_RDONLY, 0);
     const char *text = state_read(&b, maps);
     ck_assert_ptr_nonnull(strstr(text, " /data/big\n"));

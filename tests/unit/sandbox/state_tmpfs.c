@@ -133,8 +133,7 @@ START_TEST(names_come_in_their_order_and_numbers_go_on)
     ck_assert_int_gt(state_call(&a, getdents64, 3, STATE_RESULT, 200), 0);
     struct vmk_bytes bytes = state_save(&a);
     state_prepare(&b, config);
-    ck_assert_int_eq(vmk_state_load(&b.process, NULL, bytes.data, bytes.size, NULL), 0);
-    vmk_bytes_clear(&bytes);
+    state_load(&b, NULL, bytes);
     int64_t size = state_call(&a, getdents64, 3, STATE_RESULT, sizeof names);
     ck_assert_int_gt(size, 300);
     state_get(&a, STATE_RESULT, names, (size_t)size);
@@ -237,6 +236,49 @@ START_TEST(holes_stay_holes_and_zeros_are_not_written)
 }
 END_TEST
 
+START_TEST(what_is_shared_is_copied_before_it_is_written)
+{
+    struct state_guest c;
+    uint8_t data[3 * 4096], got[sizeof data];
+    ck_assert_int_eq(state_open(&a, "/tmp/a", O_CREAT | O_RDWR, 0600), 3);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i % 251 + 1);
+    ck_assert_int_eq(state_call(&a, write, 3, state_put(&a, data, sizeof data), sizeof data),
+                     sizeof data);
+    struct vmk_bytes bytes = state_save(&a), copy = {0};
+    state_end(&a);
+    vmk_bytes_put(&copy, bytes.data, bytes.size);
+    state_prepare(&b, config);
+    state_load(&b, NULL, bytes);
+    state_prepare(&c, config);
+    ck_assert_int_eq(vmk_state_load(&c.process, NULL, bytes.data, bytes.size, NULL), 0);
+    uint64_t used = b.account.used;
+    ck_assert_uint_eq(c.account.used, used);
+
+    ck_assert_int_eq(state_call(&b, pwrite64, 3, state_string(&b, "x"), 1, 10), 1);
+    ck_assert_int_eq(
+        state_call(&b, fallocate, 3, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 100), 0);
+    ck_assert_int_eq(state_call(&b, ftruncate, 3, 2 * 4096 + 5), 0);
+    ck_assert_int_eq(state_call(&b, ftruncate, 3, sizeof data), 0);
+    ck_assert_mem_eq(bytes.data, copy.data, bytes.size);
+    ck_assert_int_eq(state_call(&c, pread64, 3, STATE_RESULT, sizeof got, 0), sizeof got);
+    state_get(&c, STATE_RESULT, got, sizeof got);
+    ck_assert_mem_eq(got, data, sizeof got);
+
+    data[10] = 'x';
+    memset(data + 4096, 0, 100);
+    memset(data + 2 * 4096 + 5, 0, 4096 - 5);
+    ck_assert_int_eq(state_call(&b, pread64, 3, STATE_RESULT, sizeof got, 0), sizeof got);
+    state_get(&b, STATE_RESULT, got, sizeof got);
+    ck_assert_mem_eq(got, data, sizeof got);
+    ck_assert_int_eq(state_call(&b, ftruncate, 3, 0), 0);
+    ck_assert_int_eq(state_call(&c, ftruncate, 3, 0), 0);
+    vmk_bytes_clear(&copy);
+    state_end(&c);
+    state_end(&b);
+}
+END_TEST
+
 START_TEST(the_working_directory_and_a_mapping_of_a_file_stay)
 {
     char byte;
@@ -307,6 +349,7 @@ make_suite(void)
     tcase_add_test(tcase, files_without_a_name_stay_open);
     tcase_add_test(tcase, positions_and_flags_of_open_files_stay);
     tcase_add_test(tcase, holes_stay_holes_and_zeros_are_not_written);
+    tcase_add_test(tcase, what_is_shared_is_copied_before_it_is_written);
     tcase_add_test(tcase, the_working_directory_and_a_mapping_of_a_file_stay);
     tcase_add_test(tcase, a_tree_above_the_memory_limit_is_refused);
     tcase_add_test(tcase, a_deep_tree_is_carried);
