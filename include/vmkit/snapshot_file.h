@@ -206,6 +206,27 @@ vmkit_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t cou
                                    vmkit_error **ret_error);
 
 /**
+ * @brief Say when the compressed memory of a snapshot that is opened is decompressed.
+ * @param options The options.
+ * @param lazy 0 for at once, all of it and checked; 1 for when a machine first touches it, in
+ * pieces of up to 256 KiB.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL for NULL options or another value.
+ *
+ * A lazy snapshot is opened in a time that does not grow with its memory, and pays for what is
+ * touched. A thread of its own serves those faults, by userfaultfd(2): opening is -EPERM where the
+ * host does not let this process handle faults of the kernel's, -ENOTSUP where its kernel has no
+ * such call, and -EAGAIN where there is no further thread. Damage is found late: a machine that
+ * touches a part that is damaged finds zeros there, and its run ends with -EIO and the kind
+ * bad-snapshot. A child of fork(2) cannot use such a snapshot. Raw memory is read when it is
+ * touched, whatever is said here. Of no effect where a snapshot is not opened.
+ * @since 0.1
+ */
+int
+vmkit_snapshot_options_set_lazy(vmkit_snapshot_options *options, uint32_t lazy,
+                                vmkit_error **ret_error);
+
+/**
  * @brief Hear of the progress of a call.
  * @param options The options.
  * @param callback The callback, or NULL for none.

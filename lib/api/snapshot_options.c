@@ -40,6 +40,14 @@ vmkit_snapshot_options_set_sync(vmkit_snapshot_options *options, uint32_t sync,
 }
 
 VMKIT_EXPORT int
+vmkit_snapshot_options_set_lazy(vmkit_snapshot_options *options, uint32_t lazy,
+                                vmkit_error **ret_error)
+{
+    VMK_API_CHECK_POINTER(options);
+    return vmk_snapshot_options_set_lazy(options, lazy, ret_error);
+}
+
+VMKIT_EXPORT int
 vmkit_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t count,
                                    vmkit_error **ret_error)
 {

@@ -72,6 +72,17 @@ vmk_snapshot_options_set_sync(vmkit_snapshot_options *options, uint32_t sync,
 }
 
 int
+vmk_snapshot_options_set_lazy(vmkit_snapshot_options *options, uint32_t lazy,
+                              vmkit_error **ret_error)
+{
+    if (lazy > 1)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                             "lazy is 0 or 1, and not %u", lazy);
+    options->settings.lazy = lazy == 1;
+    return 0;
+}
+
+int
 vmk_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t count,
                                  vmkit_error **ret_error)
 {

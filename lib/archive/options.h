@@ -26,6 +26,10 @@ vmk_snapshot_options_set_sync(vmkit_snapshot_options *options, uint32_t sync,
                               vmkit_error **ret_error);
 
 int
+vmk_snapshot_options_set_lazy(vmkit_snapshot_options *options, uint32_t lazy,
+                              vmkit_error **ret_error);
+
+int
 vmk_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t count,
                                  vmkit_error **ret_error);
 

@@ -26,6 +26,7 @@ struct vmk_archive_settings {
     uint32_t level;                    /* 0 raw, 1 to 9 zlib */
     uint32_t threads;                  /* at the most; 0 for one a processor */
     bool sync;                         /* to the disk, before the file takes its place */
+    bool lazy;                         /* decompress memory when it is touched */
     vmk_archive_progress_fn *progress; /* called on the calling thread alone; may be NULL */
     void *user_data;
     const struct vmk_archive_ops *ops; /* NULL for the system's */

@@ -23,6 +23,43 @@ vmk_image_store_new(int fd, void (*release)(void *user_data), void *user_data,
     return 0;
 }
 
+static void
+free_demand(void *user_data)
+{
+    vmk_demand_free(user_data);
+}
+
+int
+vmk_image_store_new_demand(struct vmk_demand *demand, struct vmk_image_store **ret_store,
+                           vmkit_error **ret_error)
+{
+    int result =
+        vmk_image_store_new(vmk_demand_get_fd(demand), free_demand, demand, ret_store, ret_error);
+    if (result == 0)
+        (*ret_store)->demand = demand;
+    return result;
+}
+
+int
+vmk_image_check(const struct vmk_image *image, vmkit_error **ret_error)
+{
+    int result = 0;
+    for (size_t i = 0; image != NULL && i < image->count && result == 0; i++) {
+        if (image->runs[i].store->demand != NULL)
+            result = vmk_demand_check(image->runs[i].store->demand, ret_error);
+    }
+    return result;
+}
+
+bool
+vmk_image_is_lazy(const struct vmk_image *image)
+{
+    bool lazy = false;
+    for (size_t i = 0; image != NULL && i < image->count && !lazy; i++)
+        lazy = image->runs[i].store->demand != NULL;
+    return lazy;
+}
+
 struct vmk_image_store *
 vmk_image_store_ref(struct vmk_image_store *store)
 {
@@ -165,7 +202,9 @@ vmk_image_read(const struct vmk_image *image, uint64_t address, void *buffer, si
         int result = 0;
         if (run.store == NULL)
             memset(to + done, 0, now);
-        else
+        else if (run.store->demand != NULL)
+            result = vmk_demand_make(run.store->demand, run.offset, now, NULL);
+        if (result == 0 && run.store != NULL)
             result = read_store(run.store, run.offset, to + done, now);
         if (result < 0)
             return result;

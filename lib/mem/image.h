@@ -23,6 +23,7 @@
 #define VMK_IMAGE_PAGE 4096
 #define VMK_IMAGE_LIMIT (UINT64_C(1) << 52)
 
+struct vmk_demand;
 struct vmk_image_store;
 struct vmk_image;
 struct vmk_image_builder;
@@ -40,6 +41,12 @@ struct vmk_image_run {
 int
 vmk_image_store_new(int fd, void (*release)(void *user_data), void *user_data,
                     struct vmk_image_store **ret_store, vmkit_error **ret_error);
+
+/* A store of a file that is made where it is touched (demand.h), which is the store's then.
+ * -ENOMEM, and then it is not. */
+int
+vmk_image_store_new_demand(struct vmk_demand *demand, struct vmk_image_store **ret_store,
+                           vmkit_error **ret_error);
 
 void
 vmk_image_store_unref(struct vmk_image_store *store);
@@ -102,6 +109,14 @@ vmk_image_find_changed(const struct vmk_image *image, const struct vmk_image *ot
 uint64_t
 vmk_image_get_data_size(const struct vmk_image *image);
 
+/* 0, or -EIO when a part that was touched could not be made (demand.h). Accepts NULL. */
+int
+vmk_image_check(const struct vmk_image *image, vmkit_error **ret_error);
+
+/* Whether there is anything to check. */
+bool
+vmk_image_is_lazy(const struct vmk_image *image);
+
 /* Copy whole pages out. -EFAULT when the file behind them has become shorter. */
 int
 vmk_image_read(const struct vmk_image *image, uint64_t address, void *buffer, size_t size);
@@ -109,7 +124,7 @@ vmk_image_read(const struct vmk_image *image, uint64_t address, void *buffer, si
 /* Memory of `size` bytes that is a copy of the image from `address` on, made page by page as it is
  * written to. */
 int
-vmk_memory_new_copy(const struct vmk_image *image, uint64_t address, uint64_t size,
+vmk_memory_new_copy(struct vmk_image *image, uint64_t address, uint64_t size,
                     struct vmkit_memory **ret_memory, vmkit_error **ret_error);
 
 #endif

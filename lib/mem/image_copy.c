@@ -19,28 +19,41 @@
 struct mapping {
     uint8_t *address;
     uint64_t size;
+    struct vmk_image *watched; /* one that is made where the mapping is touched; else NULL */
 };
 
 static void
 unmap(void *user_data)
 {
     struct mapping *mapping = user_data;
+    const struct vmk_image *watched = mapping->watched;
+    for (size_t i = 0; watched != NULL && i < watched->count; i++) {
+        if (watched->runs[i].store->demand != NULL)
+            vmk_demand_forget(watched->runs[i].store->demand, mapping->address, mapping->size);
+    }
     munmap(mapping->address, mapping->size);
+    vmk_image_unref(mapping->watched);
     free(mapping);
 }
 
 static int
-place_run(const struct vmk_image *image, const struct vmk_image_run *run, uint8_t *to, bool many)
+place_run(const struct vmk_image *image, const struct vmk_image_run *run, uint8_t *to, bool many,
+          vmkit_error **ret_error)
 {
     if (many && run->size < SMALL_RUN)
         return vmk_image_read(image, run->address, to, (size_t)run->size);
     void *at = mmap(to, run->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
                     run->store->fd, (off_t)run->offset);
-    return at == MAP_FAILED ? -vmk_error_filter(errno) : 0;
+    if (at == MAP_FAILED)
+        return -vmk_error_filter(errno);
+    return run->store->demand == NULL
+               ? 0
+               : vmk_demand_watch(run->store->demand, to, run->size, run->offset, ret_error);
 }
 
 static int
-place_all(const struct vmk_image *image, uint64_t address, const struct mapping *mapping)
+place_all(const struct vmk_image *image, uint64_t address, const struct mapping *mapping,
+          vmkit_error **ret_error)
 {
     bool many = image != NULL && image->count > MANY_RUNS;
     for (uint64_t done = 0; done < mapping->size;) {
@@ -48,7 +61,9 @@ place_all(const struct vmk_image *image, uint64_t address, const struct mapping 
         vmk_image_find(image, address + done, &run);
         if (run.size > mapping->size - done)
             run.size = mapping->size - done;
-        int result = run.store == NULL ? 0 : place_run(image, &run, mapping->address + done, many);
+        int result = 0;
+        if (run.store != NULL)
+            result = place_run(image, &run, mapping->address + done, many, ret_error);
         if (result < 0)
             return result;
         done += run.size;
@@ -57,7 +72,7 @@ place_all(const struct vmk_image *image, uint64_t address, const struct mapping 
 }
 
 int
-vmk_memory_new_copy(const struct vmk_image *image, uint64_t address, uint64_t size,
+vmk_memory_new_copy(struct vmk_image *image, uint64_t address, uint64_t size,
                     struct vmkit_memory **ret_memory, vmkit_error **ret_error)
 {
     struct mapping *mapping = malloc(sizeof *mapping);
@@ -69,14 +84,19 @@ vmk_memory_new_copy(const struct vmk_image *image, uint64_t address, uint64_t si
     }
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                     -1, 0);
-    *mapping = (struct mapping){at, size};
+    *mapping = (struct mapping){.address = at, .size = size};
     if (at == MAP_FAILED) {
         free(mapping);
         return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_OUT_OF_MEMORY,
                                    "mapping %" PRIu64 " bytes of memory", size);
     }
-    int result = place_all(image, address, mapping);
-    if (result < 0)
+    if (vmk_image_is_lazy(image))
+        mapping->watched = vmk_image_ref(image);
+    vmkit_error *error = NULL;
+    int result = place_all(image, address, mapping, &error);
+    if (error != NULL)
+        vmk_error_hand_over(error, ret_error);
+    else if (result < 0)
         vmk_error_set(ret_error, -result, VMKIT_ERROR_IO,
                       "mapping a snapshot's memory of %" PRIu64 " bytes at 0x%" PRIx64, size,
                       address);

@@ -3,6 +3,7 @@
 #ifndef VMK_MEM_IMAGE_PRIVATE_H
 #define VMK_MEM_IMAGE_PRIVATE_H
 
+#include "mem/demand.h"
 #include "mem/image.h"
 
 #include <stdatomic.h>
@@ -13,6 +14,7 @@ struct vmk_image_store {
     int fd;
     void (*release)(void *user_data); /* NULL: the descriptor is the store's own */
     void *user_data;
+    struct vmk_demand *demand; /* whose the descriptor is; NULL: all of it is there */
 };
 
 /* Runs are sorted, apart from each other or in different places, and none is of zeros; each has a

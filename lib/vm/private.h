@@ -40,6 +40,9 @@ struct vmkit_vm {
     uint32_t route_count;
     /* What the memory held when the regions began to note what is written; NULL without. */
     struct vmk_image *tracked;
+    /* An image whose parts are made where they are touched (mem/demand.h), of which this memory is
+     * a copy; else NULL. Never changes once a vCPU can run. */
+    struct vmk_image *lazy;
     pid_t process; /* that made it; never changes */
     /* 0, then VMK_VM_FAILING while `failure` is written, then VMK_VM_FAILED; without the lock,
      * since a vCPU that is locked may find out. */

@@ -263,6 +263,19 @@ step(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
     return enter(vcpu, exit, ret_error);
 }
 
+/* A guest that found zeros where its memory could not be decompressed is not to be believed. */
+static int
+check_memory(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    vmkit_error *error = NULL;
+    int result = vmk_image_check(vcpu->vm->lazy, &error);
+    if (result == 0)
+        return 0;
+    vmk_vm_fail(vcpu->vm, vmk_error_get_message(error));
+    vmk_error_hand_over(error, ret_error);
+    return result;
+}
+
 int
 vmk_vcpu_run(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
 {
@@ -277,6 +290,8 @@ vmk_vcpu_run(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret
     do {
         result = step(vcpu, exit, ret_error);
     } while (result == STEP_GO_ON);
+    if (result >= 0 && vcpu->vm->lazy != NULL)
+        result = check_memory(vcpu, ret_error) < 0 ? -EIO : result;
     vmk_vcpu_end(vcpu);
     vmk_vcpu_unref(vcpu);
     return result;

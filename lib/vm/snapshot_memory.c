@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vm/snapshot_memory.h"
 
+#include "mem/demand.h"
 #include "util/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGE VMK_ARCHIVE_PAGE_SIZE
 /* How much of an image is mapped at a time. */
 #define WINDOW_SIZE (UINT64_C(64) << 20)
+/* How much of a lazy image is decompressed at a time. */
+#define LAZY_PIECE (UINT64_C(256) << 10)
 #define RESERVE_SIZE (UINT64_C(4) << 20)
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* What of [begin, end) changed, from a mapping of the image there. */
 static int
-save_window(const struct vmk_image *image, const struct vmk_image *parent, uint64_t begin,
-            uint64_t end, struct vmk_archive_writer *writer, vmkit_error **ret_error)
+save_window(struct vmk_image *image, const struct vmk_image *parent, uint64_t begin, uint64_t end,
+            struct vmk_archive_writer *writer, vmkit_error **ret_error)
 {
     struct vmkit_memory *memory = NULL;
     struct vmk_image_run run;
@@ -40,8 +44,8 @@ save_window(const struct vmk_image *image, const struct vmk_image *parent, uint6
 }
 
 int
-vmk_snapshot_memory_save(const struct vmk_image *image, const struct vmk_image *parent,
-                         uint64_t size, struct vmk_archive_writer *writer, vmkit_error **ret_error)
+vmk_snapshot_memory_save(struct vmk_image *image, const struct vmk_image *parent, uint64_t size,
+                         struct vmk_archive_writer *writer, vmkit_error **ret_error)
 {
     struct vmk_image_run run;
     int result = 0;
@@ -50,7 +54,7 @@ vmk_snapshot_memory_save(const struct vmk_image *image, const struct vmk_image *
         at = run.address + (left < WINDOW_SIZE ? left : WINDOW_SIZE);
         result = save_window(image, parent, run.address, at, writer, ret_error);
     }
-    return result;
+    return result < 0 ? result : vmk_image_check(image, ret_error);
 }
 
 static void
@@ -185,6 +189,34 @@ make_unpacked_store(const struct vmk_archive *archive, const struct vmk_archive_
     return result;
 }
 
+/* What this file has of a part; the parents have stores of their own. */
+static int
+make_part(void *user_data, uint64_t offset, uint8_t *to, size_t size, vmkit_error **ret_error)
+{
+    static const struct vmk_archive_settings here = {.threads = 1};
+    const struct vmk_archive_target target = {.gpa = offset, .size = size, .hva = to};
+    memset(to, 0, size);
+    return vmk_archive_load(user_data, &target, 1, VMK_ARCHIVE_ONLY_OWN, &here, ret_error);
+}
+
+/* Compressed pages, each at its address, when somebody touches it. */
+static int
+make_lazy_store(struct vmk_archive *archive, struct vmk_image_store **ret_store,
+                vmkit_error **ret_error)
+{
+    const struct vmk_demand_source source = {make_part, unref_archive, archive};
+    struct vmk_demand *demand = NULL;
+    int result = vmk_demand_new(vmk_archive_get_info(archive)->memory_size, LAZY_PIECE, &source,
+                                &demand, ret_error);
+    if (result < 0)
+        return result;
+    vmk_archive_ref(archive);
+    result = vmk_image_store_new_demand(demand, ret_store, ret_error);
+    if (result < 0)
+        vmk_demand_free(demand);
+    return result;
+}
+
 /* Where the data of the file is; the runs of an image have references of their own. */
 static int
 make_store(struct vmk_archive *archive, const struct vmk_archive_settings *settings,
@@ -197,19 +229,22 @@ make_store(struct vmk_archive *archive, const struct vmk_archive_settings *setti
         vmk_archive_find(archive, page, &run);
     if (info->data_pages == 0)
         return 0;
-    return info->compressed ? make_unpacked_store(archive, settings, ret_store, ret_error)
-                            : make_file_store(archive, run.fd, ret_store, ret_error);
+    if (!info->compressed)
+        return make_file_store(archive, run.fd, ret_store, ret_error);
+    return settings->lazy ? make_lazy_store(archive, ret_store, ret_error)
+                          : make_unpacked_store(archive, settings, ret_store, ret_error);
 }
 
 static int
 add_run(struct vmk_image_builder *builder, const struct vmk_archive_run *run,
-        struct vmk_image_store *store, vmkit_error **ret_error)
+        struct vmk_image_store *store, bool lazy, vmkit_error **ret_error)
 {
+    uint64_t unpacked = lazy ? run->page * PAGE : run->rank * PAGE;
     const struct vmk_image_run own = {
         .address = run->page * PAGE,
         .size = run->count * PAGE,
         .store = store,
-        .offset = run->compressed ? run->rank * PAGE : run->offset,
+        .offset = run->compressed ? unpacked : run->offset,
     };
     if (run->state == VMK_ARCHIVE_DATA)
         return vmk_image_builder_add_run(builder, &own, ret_error);
@@ -220,7 +255,7 @@ add_run(struct vmk_image_builder *builder, const struct vmk_archive_run *run,
 
 static int
 build(const struct vmk_archive *archive, struct vmk_image *parent, struct vmk_image_store *store,
-      struct vmk_image **ret_image, vmkit_error **ret_error)
+      bool lazy, struct vmk_image **ret_image, vmkit_error **ret_error)
 {
     uint64_t pages = vmk_archive_get_info(archive)->memory_size / PAGE;
     struct vmk_image_builder *builder = NULL;
@@ -228,7 +263,7 @@ build(const struct vmk_archive *archive, struct vmk_image *parent, struct vmk_im
     int result = vmk_image_builder_new(parent, &builder, ret_error);
     for (uint64_t page = 0; result == 0 && page < pages; page += run.count) {
         vmk_archive_find(archive, page, &run);
-        result = add_run(builder, &run, store, ret_error);
+        result = add_run(builder, &run, store, lazy, ret_error);
     }
     if (result == 0)
         result = vmk_image_builder_finish(builder, ret_image, ret_error);
@@ -244,7 +279,7 @@ vmk_snapshot_memory_open(struct vmk_archive *archive, struct vmk_image *parent,
     struct vmk_image_store *store = NULL;
     int result = make_store(archive, settings, &store, ret_error);
     if (result == 0)
-        result = build(archive, parent, store, ret_image, ret_error);
+        result = build(archive, parent, store, settings->lazy, ret_image, ret_error);
     vmk_image_store_unref(store);
     return result;
 }

@@ -16,8 +16,8 @@
 /* Add what the image has below `size`, or, with a parent, what lies in another place than there. It
  * is needed no longer when this returns. */
 int
-vmk_snapshot_memory_save(const struct vmk_image *image, const struct vmk_image *parent,
-                         uint64_t size, struct vmk_archive_writer *writer, vmkit_error **ret_error);
+vmk_snapshot_memory_save(struct vmk_image *image, const struct vmk_image *parent, uint64_t size,
+                         struct vmk_archive_writer *writer, vmkit_error **ret_error);
 
 /* `parent` is the image of the file that this one names; NULL for a full file. */
 int

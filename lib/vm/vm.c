@@ -101,6 +101,7 @@ vmk_vm_unref(struct vmkit_vm *vm)
     vmk_regions_clear(&vm->regions);
     vmk_bus_unref(vm->bus);
     vmk_image_unref(vm->tracked);
+    vmk_image_unref(vm->lazy);
     free(vm->routes);
     free(vm->free_slots);
     pthread_mutex_destroy(&vm->lock);

@@ -58,8 +58,8 @@ add_region(struct vmkit_vm *vm, const struct vmk_vm_state_region *region,
 }
 
 static int
-add_own(struct vmkit_vm *vm, const struct vmk_image *image,
-        const struct vmk_vm_state_region *region, vmkit_error **ret_error)
+add_own(struct vmkit_vm *vm, struct vmk_image *image, const struct vmk_vm_state_region *region,
+        vmkit_error **ret_error)
 {
     struct vmkit_memory *memory = NULL;
     int result = vmk_memory_new_copy(image, region->gpa, region->size, &memory, ret_error);
@@ -88,7 +88,7 @@ add_shared(struct vmkit_vm *vm, const struct vmk_vm_state_region *region, vmkit_
 }
 
 static int
-add_memory(struct vmkit_vm *vm, const struct vmk_image *image, const struct vmk_vm_state *state,
+add_memory(struct vmkit_vm *vm, struct vmk_image *image, const struct vmk_vm_state *state,
            vmkit_error **ret_error)
 {
     int result = 0;
@@ -132,6 +132,8 @@ fill(struct vmkit_vm *vm, const struct vmkit_snapshot *snapshot, bool track,
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);
     struct vmk_image *image = vmk_vm_snapshot_get_image(snapshot);
     struct vmk_vcpu_state_clock clock = {0};
+    if (vmk_image_is_lazy(image))
+        vm->lazy = vmk_image_ref(image);
     int result = set_routes(vm, state, ret_error);
     if (result == 0)
         result = add_memory(vm, image, state, ret_error);

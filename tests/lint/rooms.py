@@ -25,8 +25,9 @@ HOMES = {
     "zlib.h": "archive", "libfdt.h": "arch",
 }
 
-# A terminal can be asked for its size and modes in no other way, and a stream may be one.
-TERMINALS = {"lib/sandbox/stream_fd.c"}
+# A terminal can be asked for its size and modes in no other way, and a stream may be one; nor can
+# userfaultfd(2) be told of a range.
+IOCTL_USERS = {"lib/sandbox/stream_fd.c", "lib/mem/demand.c"}
 
 # What the library never calls: it would write to the embedder's streams, end its process, or
 # change what belongs to the whole process.
@@ -110,9 +111,9 @@ def homes(tree):
             found = INCLUDE.match(line)
             if found:
                 home = HOMES.get(found.group(2))
-                if home and home != room and path not in TERMINALS:
+                if home and home != room and path not in IOCTL_USERS:
                     yield path, number, f"includes {found.group(2)}, which only lib/{home} does"
-            elif room != "kvm" and path not in TERMINALS and re.search(r"(?<![\w.>])ioctl\s*\(", line):
+            elif room != "kvm" and path not in IOCTL_USERS and re.search(r"(?<![\w.>])ioctl\s*\(", line):
                 yield path, number, "calls ioctl(), which only lib/kvm does"
 
 

@@ -196,6 +196,106 @@ START_TEST(what_was_opened_is_saved_again_as_it_was)
 }
 END_TEST
 
+static struct vmkit_snapshot *
+open_lazy(const char *name, struct vmkit_snapshot *parent)
+{
+    ck_assert_int_eq(vmk_snapshot_options_set_lazy(options, 1, NULL), 0);
+    struct vmkit_snapshot *snapshot = open_ok(name, false, parent);
+    ck_assert_int_eq(vmk_snapshot_options_set_lazy(options, 0, NULL), 0);
+    return snapshot;
+}
+
+static struct vmkit_snapshot *
+open_eagerly(const char *name, struct vmkit_snapshot *parent)
+{
+    return open_ok(name, false, parent);
+}
+
+static struct vmkit_memory *
+copy_of(const struct vmkit_snapshot *snapshot)
+{
+    struct vmkit_memory *copy = NULL;
+    vmkit_error *error = NULL;
+    ck_assert_msg(
+        vmk_memory_new_copy(vmk_vm_snapshot_get_image(snapshot), START, SIZE, &copy, &error) == 0,
+        "%s", vmk_error_get_message(error));
+    return copy;
+}
+
+START_TEST(a_lazy_file_holds_what_the_snapshot_holds)
+{
+    fill_memory();
+    struct vmkit_snapshot *snapshot = take(NULL);
+    save_ok(snapshot, NULL, 6, "packed");
+    struct vmkit_snapshot *opened = open_lazy("packed", NULL);
+    ck_assert(vmk_image_is_lazy(vmk_vm_snapshot_get_image(opened)));
+    struct vmkit_memory *one = copy_of(opened), *other = copy_of(opened);
+    uint8_t *hva = vmk_memory_get_pointer(one);
+    hva[4 * PAGE] ^= 0xff;
+    ck_assert_uint_eq(hva[4 * PAGE], bytes[4 * PAGE] ^ 0xff);
+    hva[4 * PAGE] ^= 0xff;
+    ck_assert_mem_eq(hva, bytes, SIZE);
+    /* The copies keep what they need. */
+    vmk_snapshot_unref(opened);
+    vmk_memory_unref(one);
+    ck_assert_mem_eq(vmk_memory_get_pointer(other), bytes, SIZE);
+    vmk_memory_unref(other);
+
+    opened = open_lazy("packed", NULL);
+    assert_same(opened, snapshot);
+    vmk_snapshot_unref(opened);
+    opened = open_lazy("packed", NULL);
+    save_ok(opened, NULL, 6, "packed again");
+    fixture_same_files(fixture_path("packed"), fixture_path("packed again"));
+    vmk_snapshot_unref(opened);
+    vmk_snapshot_unref(snapshot);
+}
+END_TEST
+
+START_TEST(raw_memory_is_never_lazier_than_its_file)
+{
+    fill_memory();
+    struct vmkit_snapshot *snapshot = take(NULL);
+    save_ok(snapshot, NULL, 0, "raw");
+    struct vmkit_snapshot *opened = open_lazy("raw", NULL);
+    ck_assert(!vmk_image_is_lazy(vmk_vm_snapshot_get_image(opened)));
+    assert_same(opened, snapshot);
+    vmk_snapshot_unref(opened);
+    vmk_snapshot_unref(snapshot);
+}
+END_TEST
+
+START_TEST(a_lazy_file_that_is_damaged_says_so_when_it_is_touched)
+{
+    fill_memory();
+    size_t size;
+    vmkit_error *error = NULL;
+    struct vmkit_snapshot *snapshot = take(NULL);
+    save_ok(snapshot, NULL, 6, "packed");
+    uint8_t *file = fixture_read(fixture_path("packed"), &size);
+    file[PAGE + 100] ^= 1; /* in the first compressed pages */
+    fixture_write(fixture_path("packed"), file, size);
+    free(file);
+
+    struct vmkit_snapshot *opened = open_lazy("packed", NULL);
+    struct vmk_image *image = vmk_vm_snapshot_get_image(opened);
+    struct vmkit_memory *copy = copy_of(opened);
+    const uint8_t *hva = vmk_memory_get_pointer(copy);
+    ck_assert_mem_eq(hva + 450 * PAGE, bytes + 450 * PAGE, PAGE);
+    ck_assert_int_eq(vmk_image_check(image, NULL), 0);
+    ck_assert_int_eq(hva[3 * PAGE], 0);
+    ck_assert_int_eq(vmk_image_check(image, &error), -EIO);
+    ck_assert_int_eq(vmk_error_get_kind(error), VMKIT_ERROR_BAD_SNAPSHOT);
+    ck_assert_ptr_nonnull(strstr(vmk_error_get_message(error), "damaged"));
+    vmk_error_unref(error);
+    /* What was not there cannot be saved as if it were zeros. */
+    ck_assert_int_eq(save(opened, "saved", NULL), -EIO);
+    vmk_memory_unref(copy);
+    vmk_snapshot_unref(opened);
+    vmk_snapshot_unref(snapshot);
+}
+END_TEST
+
 START_TEST(a_file_may_take_the_place_of_the_one_that_is_open)
 {
     fill_memory();
@@ -281,7 +381,7 @@ START_TEST(a_chain_of_files_holds_what_the_snapshots_hold)
     make_chain(chain, levels);
     for (size_t i = 0; i < LINKS; i++) {
         name[5] = (char)('0' + i);
-        opened[i] = open_ok(name, false, i == 0 ? NULL : opened[i - 1]);
+        opened[i] = (_i == 0 ? open_eagerly : open_lazy)(name, i == 0 ? NULL : opened[i - 1]);
         struct vmk_archive_info info = get_file_info(name);
         ck_assert_uint_eq(info.depth, i);
         /* Three pages, and one; zeros take none, nor does what did not change. */
@@ -575,9 +675,12 @@ make_suite(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_file_holds_what_the_snapshot_holds);
     tcase_add_test(tcase, what_was_opened_is_saved_again_as_it_was);
+    tcase_add_test(tcase, a_lazy_file_holds_what_the_snapshot_holds);
+    tcase_add_test(tcase, raw_memory_is_never_lazier_than_its_file);
+    tcase_add_test(tcase, a_lazy_file_that_is_damaged_says_so_when_it_is_touched);
     tcase_add_test(tcase, a_file_may_take_the_place_of_the_one_that_is_open);
     tcase_add_test(tcase, descriptors_do_as_well);
-    tcase_add_test(tcase, a_chain_of_files_holds_what_the_snapshots_hold);
+    tcase_add_loop_test(tcase, a_chain_of_files_holds_what_the_snapshots_hold, 0, 2);
     tcase_add_test(tcase, a_merged_chain_is_a_full_save);
     tcase_add_test(tcase, an_increment_of_nothing_new_stores_nothing);
     tcase_add_test(tcase, a_snapshot_of_another_machine_may_be_the_parent);
