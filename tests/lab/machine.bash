@@ -1,7 +1,7 @@
 # The lab's machine: QEMU, the streams, and the watch over both. Read by `run`.
 #
 # Reads base, command, cpus, dir, memory, one_sink, outs, pass_stdin, timeout, timeout_us, verbose
-# and the limits. Sets qemu_pid, out_follower and helpers.
+# and the limits. Sets qemu_pid, out_follower, followers and helpers.
 # shellcheck shell=bash disable=SC2154
 
 qemu_pid=
@@ -27,7 +27,7 @@ end_on_signal() {
 
 # Copies a file to a stream of ours as it grows, until QEMU has ended.
 follow() {
-    tail -c +1 -s 0.05 -f --pid="$qemu_pid" "$dir/$1" </dev/null >&"$2" 2>/dev/null &
+    tail -c +1 -s 0.05 -f --pid="$qemu_pid" "$dir/$1" </dev/null >&"$2" 2>/dev/null 8<&- &
     followers+=($!)
     helpers+=($!)
 }
@@ -40,6 +40,15 @@ file_port() {
     : >"$dir/$1"
     qemu+=(-chardev "file,id=$1,path=$dir/$1,append=on")
     port "$1"
+}
+
+# Descriptor 8 is the input of every machine that is booted: one that does not come up takes none of it.
+open_input() {
+    exec 8</dev/null
+    if [ $pass_stdin = yes ]; then
+        exec 8< <(exec cat)
+        helpers+=($!)
+    fi
 }
 
 # One thread of QEMU for all processors: with one each, an interrupt is lost now and then while a
@@ -62,10 +71,7 @@ start_machine() {
     file_port out
     [ $one_sink = yes ] || file_port err
     [ ${#outs[@]} = 0 ] || file_port files
-    exec 8</dev/null
     if [ $pass_stdin = yes ]; then
-        exec 8< <(exec cat)
-        helpers+=($!)
         qemu+=(-chardev stdio,id=in,signal=off)
         port in
     fi
@@ -73,7 +79,7 @@ start_machine() {
     # Should this script be killed, QEMU is not left behind.
     setpriv --pdeathsig KILL -- "${qemu[@]}" <&8 >"$dir/qemu" 2>&1 8<&- &
     qemu_pid=$!
-    exec 8<&-
+    followers=()
     follow out 1
     out_follower=$!
     [ $one_sink = yes ] || follow err 2
