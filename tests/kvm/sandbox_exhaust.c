@@ -19,16 +19,24 @@
 #define MIB ((uint64_t)1 << 20)
 
 /* A kill is to be noticed within a millisecond; what is above leaves room for a slow machine and
- * for sanitizers. What the guests ask for takes a hundred times as long. */
+ * for sanitizers. What the guests ask for takes a hundred times as long. Of five kills, three have
+ * to be noticed by then: an emulated processor, or one of which the host takes time away, counts
+ * for one thread what another one used. A first one that is noticed in a fifth of the time will
+ * do. */
 #define LATE (25 * MILLISECOND)
+#define KILLS 5
+
+/* What the thread that runs may use while the kill is made, for its lateness to say anything. */
+#define AT_ONCE (2 * MILLISECOND)
 
 struct watch {
     vmkit_sandbox *sandbox;
     clockid_t clock; /* CPU time of the thread that runs it */
     pthread_t thread;
     atomic_bool started;
-    uint64_t killed_at;
-    uint64_t heap; /* of the process, when the guest said so */
+    uint64_t killed_at; /* before the call */
+    uint64_t killed_by; /* after it */
+    uint64_t heap;      /* of the process, when the guest said so */
     int descriptors;
     char text[64];
     size_t size;
@@ -49,6 +57,7 @@ kill_soon(void *user_data)
     nanosleep(&(struct timespec){.tv_nsec = 30 * MILLISECOND}, NULL);
     watch->killed_at = read_clock(watch->clock);
     vmkit_sandbox_kill(watch->sandbox);
+    watch->killed_by = read_clock(watch->clock);
     return NULL;
 }
 
@@ -105,28 +114,51 @@ static const char *const ways[] = {"mincore", "sendfile", "fallocate", "mappings
                                    "protect", "discard",  "move",      "path",
                                    "execve",  "maps",     "poll"};
 
-START_TEST(a_long_call_notices_the_kill)
+/* Kill a program in a long call: the CPU time that it had after that. False when the thread that
+ * kills did not get to it at once, so that nobody knows. */
+static bool
+measure_kill(const char *way, uint64_t *ret_late)
 {
     struct watch watch = {0};
     struct vmkit_sandbox_outcome outcome;
     vmkit_sandbox_config *config =
-        guest_configure(&guest_probe, (const char *const[]){"probe", "linger", ways[_i], NULL});
+        guest_configure(&guest_probe, (const char *const[]){"probe", "linger", way, NULL});
     vmkit_sandbox_config_set_output_callback(config, VMKIT_STREAM_STDOUT, start_killer, &watch,
                                              NULL);
     /* So that looking at the limits costs what it does at most. */
     vmkit_sandbox_config_set_cpu_time_limit(config, 100 * SECOND, NULL);
     run_watched(config, &watch, &outcome);
     uint64_t ended_at = read_clock(watch.clock);
-    ck_assert_msg(atomic_load(&watch.started), "%s: did not start", ways[_i]);
+    ck_assert_msg(atomic_load(&watch.started), "%s: did not start", way);
     pthread_join(watch.thread, NULL);
     ck_assert_uint_eq(outcome.kind, VMKIT_OUTCOME_KILLED);
-    ck_assert_msg(ended_at - watch.killed_at < LATE, "%s: %llu us late", ways[_i],
-                  (unsigned long long)(ended_at - watch.killed_at) / 1000);
+    *ret_late = ended_at - watch.killed_at;
 
     uint64_t start = read_clock(watch.clock);
     vmkit_sandbox_unref(watch.sandbox);
     ck_assert_uint_lt(read_clock(watch.clock) - start, 500 * MILLISECOND);
     vmkit_sandbox_config_unref(config);
+    /* What the run used to its end, when that came before the second look. */
+    uint64_t known_by = watch.killed_by < ended_at ? watch.killed_by : ended_at;
+    return *ret_late < LATE || known_by - watch.killed_at < AT_ONCE;
+}
+
+START_TEST(a_long_call_notices_the_kill)
+{
+    uint64_t late, worst = 0;
+    unsigned in_time = 0, too_late = 0;
+    for (int tries = 0; in_time <= KILLS / 2 && too_late <= KILLS / 2; tries++) {
+        ck_assert_msg(tries < 50, "%s: no kill was made at once", ways[_i]);
+        if (!measure_kill(ways[_i], &late))
+            continue;
+        in_time += late < LATE;
+        too_late += late >= LATE;
+        worst = late > worst ? late : worst;
+        if (in_time == 1 && worst < LATE / 5)
+            return;
+    }
+    ck_assert_msg(too_late <= KILLS / 2, "%s: up to %llu us late", ways[_i],
+                  (unsigned long long)worst / 1000);
 }
 END_TEST
 
