@@ -78,6 +78,10 @@ vmk_archive_writer_new_fd(const struct vmk_archive_contents *contents, int fd,
                           const struct vmk_archive_settings *settings,
                           struct vmk_archive_writer **ret_writer, vmkit_error **ret_error);
 
+/* Lent. */
+const struct vmk_archive_settings *
+vmk_archive_writer_get_settings(const struct vmk_archive_writer *writer);
+
 /* Name, flags and version of a section, and its bytes, which are lent. Names are of a-z, 0-9 and
  * '-', and each is there once. */
 int

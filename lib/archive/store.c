@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define PAGE ((size_t)VMK_ARCHIVE_PAGE_SIZE)
-#define RAW_PAGES 256 /* of a batch that is not compressed */
+#define RAW_PAGES 512 /* of a batch that is not compressed */
 #define CHUNK_SIZE (VMK_FORMAT_CHUNK_PAGES * PAGE)
 #define BATCHES_A_WORKER 4
 

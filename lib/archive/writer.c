@@ -157,6 +157,12 @@ vmk_archive_writer_free(struct vmk_archive_writer *writer)
     free(writer);
 }
 
+const struct vmk_archive_settings *
+vmk_archive_writer_get_settings(const struct vmk_archive_writer *writer)
+{
+    return &writer->settings;
+}
+
 static void
 set_section(struct vmk_archive_writer *writer, const char *name, uint32_t version, uint32_t flags,
             const void *data, uint64_t size)

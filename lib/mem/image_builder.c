@@ -46,13 +46,15 @@ vmk_image_builder_new(struct vmk_image *base, struct vmk_image_builder **ret_bui
         return fail_memory(ret_error);
     builder->base = vmk_image_ref(base);
     builder->image = calloc(1, sizeof *builder->image);
+    /* Its first reference is the builder's, which may go at once. */
+    if (builder->image != NULL)
+        atomic_init(&builder->image->references, 1);
     builder->bytes = malloc(CHUNK);
     builder->base_bytes = malloc(CHUNK);
     if (builder->image == NULL || builder->bytes == NULL || builder->base_bytes == NULL) {
         vmk_image_builder_free(builder);
         return fail_memory(ret_error);
     }
-    atomic_init(&builder->image->references, 1);
     *ret_builder = builder;
     return 0;
 }

@@ -13,49 +13,10 @@
 #include <unistd.h>
 
 #define PAGE VMK_ARCHIVE_PAGE_SIZE
-/* How much of an image is mapped at a time. */
-#define WINDOW_SIZE (UINT64_C(64) << 20)
 /* How much of a lazy image is decompressed at a time. */
 #define LAZY_PIECE (UINT64_C(256) << 10)
 #define RESERVE_SIZE (UINT64_C(4) << 20)
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-
-/* What of [begin, end) changed, from a mapping of the image there. */
-static int
-save_window(struct vmk_image *image, const struct vmk_image *parent, uint64_t begin, uint64_t end,
-            struct vmk_archive_writer *writer, vmkit_error **ret_error)
-{
-    struct vmkit_memory *memory = NULL;
-    struct vmk_image_run run;
-    int result = vmk_memory_new_copy(image, begin, end - begin, &memory, ret_error);
-    for (uint64_t at = begin; result == 0 && vmk_image_find_changed(image, parent, at, end, &run);
-         at = run.address + run.size) {
-        uint8_t *hva = result < 0 ? NULL : vmk_memory_get_pointer(memory);
-        if (run.store == NULL)
-            result = vmk_archive_writer_add_zeros(writer, run.address, run.size, ret_error);
-        else
-            result = vmk_archive_writer_add_memory(writer, run.address, hva + (run.address - begin),
-                                                   run.size, ret_error);
-    }
-    if (result == 0)
-        result = vmk_archive_writer_flush(writer, ret_error);
-    vmk_memory_unref(memory);
-    return result;
-}
-
-int
-vmk_snapshot_memory_save(struct vmk_image *image, const struct vmk_image *parent, uint64_t size,
-                         struct vmk_archive_writer *writer, vmkit_error **ret_error)
-{
-    struct vmk_image_run run;
-    int result = 0;
-    for (uint64_t at = 0; result == 0 && vmk_image_find_changed(image, parent, at, size, &run);) {
-        uint64_t left = size - run.address;
-        at = run.address + (left < WINDOW_SIZE ? left : WINDOW_SIZE);
-        result = save_window(image, parent, run.address, at, writer, ret_error);
-    }
-    return result < 0 ? result : vmk_image_check(image, ret_error);
-}
 
 static void
 unref_archive(void *user_data)

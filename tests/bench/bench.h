@@ -69,6 +69,8 @@ bench_run_fn bench_reset_4000;
 bench_run_fn bench_fork;
 bench_run_fn bench_fork_density;
 bench_run_fn bench_call_reset;
+bench_run_fn bench_save_raw;
+bench_run_fn bench_save_zlib;
 
 /* Microseconds of CLOCK_MONOTONIC. */
 double

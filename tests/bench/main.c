@@ -27,6 +27,8 @@ static const struct benchmark {
     {"fork", bench_fork, "a fork of 64 MiB, to its first exit"},
     {"fork_density", bench_fork_density, "memory of a thousand forks of 64 MiB"},
     {"call_reset", bench_call_reset, "a call and a reset, against a cold start"},
+    {"save_raw", bench_save_raw, "a snapshot of 128 MiB to a file, raw"},
+    {"save_zlib", bench_save_zlib, "a snapshot of 32 MiB to a file, compressed"},
 };
 
 #define COUNT (sizeof benchmarks / sizeof benchmarks[0])

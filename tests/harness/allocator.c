@@ -2,6 +2,7 @@
 #include "allocator.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,8 +23,9 @@ __wrap_realloc(void *memory, size_t size);
 char *
 __wrap_strdup(const char *text);
 
-static unsigned allocations;
-static unsigned failing;
+/* The library's threads allocate too. */
+static atomic_uint allocations;
+static atomic_uint failing;
 
 void
 allocator_fail(unsigned number)
@@ -41,8 +43,7 @@ allocator_count(void)
 static bool
 fails(void)
 {
-    allocations++;
-    if (allocations != failing)
+    if (atomic_fetch_add(&allocations, 1) + 1 != atomic_load(&failing))
         return false;
     errno = ENOMEM;
     return true;

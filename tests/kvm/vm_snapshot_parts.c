@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGE UINT64_C(4096)
@@ -33,10 +34,26 @@ restore(vmkit_snapshot *snapshot, uint64_t flags)
     return guest;
 }
 
+/* The same snapshot, opened from a file. */
+static vmkit_snapshot *
+through_file(vmkit_snapshot *snapshot)
+{
+    vmkit_snapshot *opened = NULL;
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    ASSERT_OK(vmkit_snapshot_save_fd(snapshot, fd, NULL, &error));
+    ASSERT_OK(vmkit_snapshot_open_fd(fd, 0, NULL, &opened, &error));
+    vmkit_snapshot_unref(snapshot);
+    close(fd);
+    return opened;
+}
+
+/* The tests that copy are run in memory, and once more through a file. */
 static struct guest
-copy_of(struct guest *guest)
+copy_of(struct guest *guest, int file)
 {
     vmkit_snapshot *snapshot = take(guest, NULL, 0);
+    if (file != 0)
+        snapshot = through_file(snapshot);
     struct guest copy = restore(snapshot, 0);
     vmkit_snapshot_unref(snapshot);
     return copy;
@@ -59,7 +76,7 @@ START_TEST(the_read_that_a_run_ended_with_is_finished_first)
     guest_new_real(&guest, code, sizeof code);
     guest_run(&guest, VMKIT_EXIT_PIO);
     ASSERT_OK(vmkit_vcpu_set_exit_value(guest.vcpu, 0x42, &error));
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     ck_assert_uint_eq(guest_halt(&copy).rax & 0xff, 0x42);
     ck_assert_uint_eq(guest_halt(&guest).rax & 0xff, 0x42);
     guest_free(&copy);
@@ -75,7 +92,7 @@ START_TEST(an_mmio_write_that_a_run_ended_with_is_finished_first)
     struct guest guest;
     guest_new_real(&guest, code, sizeof code);
     guest_run(&guest, VMKIT_EXIT_MMIO);
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     struct vmkit_x86_regs regs = guest_get_regs(&copy);
     ck_assert_uint_eq(regs.rip, GUEST_CODE + 9);
     ck_assert_uint_eq(guest_halt(&copy).rbx, 1);
@@ -96,7 +113,7 @@ START_TEST(an_instruction_with_further_accesses_holds_a_snapshot_up)
     ASSERT_FAILS(vmkit_vm_snapshot(guest.vm, NULL, 0, &snapshot, &error), EBUSY, VMKIT_ERROR_BUSY,
                  "vCPU 0 is in the middle of an instruction that makes a further access");
     guest_run(&guest, VMKIT_EXIT_PIO);
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     guest_halt(&copy);
     guest_free(&copy);
     guest_free(&guest);
@@ -111,7 +128,7 @@ START_TEST(an_interrupt_that_waits_for_the_guest_goes_along)
     put_vector(&guest, 0x40);
     guest_run(&guest, VMKIT_EXIT_PIO);
     ASSERT_OK(vmkit_vcpu_interrupt(guest.vcpu, 0x40, &error));
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     ck_assert_uint_eq(guest_halt(&copy).rbx & 0xff, 0x55);
     guest_free(&copy);
     guest_free(&guest);
@@ -126,7 +143,7 @@ START_TEST(an_nmi_that_waits_goes_along)
     put_vector(&guest, 2);
     guest_run(&guest, VMKIT_EXIT_PIO);
     ASSERT_OK(vmkit_vcpu_nmi(guest.vcpu, &error));
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     ck_assert_uint_eq(guest_halt(&copy).rbx & 0xff, 0x55);
     guest_free(&copy);
     guest_free(&guest);
@@ -142,7 +159,7 @@ START_TEST(routes_and_controllers_go_along)
     guest_new(&guest, VMKIT_INTERRUPT_CONTROLLER_SPLIT, code, sizeof code);
     ASSERT_OK(vmkit_vcpu_new(guest.vm, 0, &guest.vcpu, &error));
     ASSERT_OK(vmkit_vm_set_routes(guest.vm, routes, 1, &error));
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     vmkit_snapshot *snapshot = take(&copy, NULL, 0);
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);
     ck_assert_int_eq(state->irqchip, VMK_VM_IRQCHIP_SPLIT);
@@ -188,7 +205,7 @@ START_TEST(regions_of_the_same_memory_stay_one_memory)
     ASSERT_OK(vmkit_vm_add_memory(guest.vm, 0x180000, memory, PAGE, PAGE, 0, &error));
     ASSERT_OK(vmkit_vm_add_memory(guest.vm, 0x300000, memory, 0, 4 * PAGE, VMKIT_REGION_READ_ONLY,
                                   &error));
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     ASSERT_OK(vmkit_vm_write(copy.vm, 0x180010, &byte, 1, &error));
     byte = 0;
     ASSERT_OK(vmkit_vm_read(copy.vm, 0x201010, &byte, 1, &error));
@@ -428,7 +445,7 @@ START_TEST(the_clocks_of_a_copy_go_on)
     guest_new_real(&guest, code, sizeof code);
     struct vmkit_x86_msr before = {.index = 0x10}, after = {.index = 0x10};
     ASSERT_OK(vmkit_vcpu_get_x86_msrs(guest.vcpu, &before, 1, &error));
-    struct guest copy = copy_of(&guest);
+    struct guest copy = copy_of(&guest, _i);
     ASSERT_OK(vmkit_vcpu_get_x86_msrs(copy.vcpu, &after, 1, &error));
     ck_assert_uint_ge(after.value, before.value);
     guest_free(&copy);
@@ -476,21 +493,21 @@ make_suite(void)
     TCase *tcase = tcase_create("parts");
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, the_read_that_a_run_ended_with_is_finished_first);
-    tcase_add_test(tcase, an_mmio_write_that_a_run_ended_with_is_finished_first);
-    tcase_add_test(tcase, an_instruction_with_further_accesses_holds_a_snapshot_up);
-    tcase_add_test(tcase, an_interrupt_that_waits_for_the_guest_goes_along);
-    tcase_add_test(tcase, an_nmi_that_waits_goes_along);
-    tcase_add_test(tcase, routes_and_controllers_go_along);
+    tcase_add_loop_test(tcase, the_read_that_a_run_ended_with_is_finished_first, 0, 2);
+    tcase_add_loop_test(tcase, an_mmio_write_that_a_run_ended_with_is_finished_first, 0, 2);
+    tcase_add_loop_test(tcase, an_instruction_with_further_accesses_holds_a_snapshot_up, 0, 2);
+    tcase_add_loop_test(tcase, an_interrupt_that_waits_for_the_guest_goes_along, 0, 2);
+    tcase_add_loop_test(tcase, an_nmi_that_waits_goes_along, 0, 2);
+    tcase_add_loop_test(tcase, routes_and_controllers_go_along, 0, 2);
     tcase_add_test(tcase, the_vm_and_its_copies_have_memory_of_their_own);
-    tcase_add_test(tcase, regions_of_the_same_memory_stay_one_memory);
+    tcase_add_loop_test(tcase, regions_of_the_same_memory_stay_one_memory, 0, 2);
     tcase_add_test(tcase, memory_that_cannot_be_read_is_an_error);
     tcase_add_test(tcase, an_increment_has_only_what_was_written);
     tcase_add_test(tcase, without_tracking_memory_is_compared);
     tcase_add_test(tcase, what_is_noted_is_all_that_is_read);
     tcase_add_test(tcase, a_copy_notes_what_is_written_to_it);
     tcase_add_test(tcase, regions_that_come_and_go_are_as_they_are);
-    tcase_add_test(tcase, the_clocks_of_a_copy_go_on);
+    tcase_add_loop_test(tcase, the_clocks_of_a_copy_go_on, 0, 2);
     tcase_add_test(tcase, arguments_are_checked);
     suite_add_tcase(suite, tcase);
     return suite;

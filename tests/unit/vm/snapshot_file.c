@@ -2,6 +2,7 @@
 /* Snapshots of raw VMs that nobody runs, through files: what is written, what is refused, and that
  * a chain of files holds what the snapshots held. */
 #include "../archive/fixture.h"
+#include "allocator.h"
 #include "harness.h"
 
 #include "abi.h"
@@ -9,6 +10,7 @@
 #include "vm/snapshot_archive.h"
 #include "vm/vm_snapshot.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -627,6 +629,109 @@ START_TEST(a_cancelled_call_leaves_nothing)
 }
 END_TEST
 
+#define LARGE_PAGES (20 * 1024) /* more than is read ahead at a time */
+#define LARGE_SIZE (LARGE_PAGES * PAGE)
+
+/* A number in each page, but for a part in the middle, and every other page at the end. */
+static struct vmkit_snapshot *
+take_large(void)
+{
+    vmk_memory_unref(memory);
+    ck_assert_int_eq(vmk_memory_new_anonymous(LARGE_SIZE, 0, &memory, NULL), 0);
+    bytes = vmk_memory_get_pointer(memory);
+    for (size_t i = 0; i < LARGE_PAGES; i++) {
+        bool is_zero = (i > 7000 && i < 8200) || (i > LARGE_PAGES - 1000 && i % 32 != 0);
+        uint64_t number = is_zero ? 0 : i + 1;
+        if (!is_zero)
+            memcpy(bytes + i * PAGE + i % 500 * 8, &number, sizeof number);
+    }
+    return take_part(NULL, LARGE_SIZE);
+}
+
+START_TEST(a_large_memory_is_read_ahead)
+{
+    struct vmkit_snapshot *snapshot = take_large();
+    uint8_t *held = malloc(LARGE_SIZE);
+    for (uint32_t level = 0; level <= 1; level++) {
+        ck_assert_int_eq(vmk_snapshot_options_set_threads(options, 0, NULL), 0);
+        save_ok(snapshot, NULL, level, "many");
+        ck_assert_int_eq(vmk_snapshot_options_set_threads(options, 1, NULL), 0);
+        save_ok(snapshot, NULL, level, "one");
+        fixture_same_files(fixture_path("many"), fixture_path("one"));
+        ck_assert_int_eq(vmk_snapshot_options_set_threads(options, 0, NULL), 0);
+        struct vmkit_snapshot *opened = open_ok("many", false, NULL);
+        struct vmk_image *image = vmk_vm_snapshot_get_image(opened);
+        ck_assert_int_eq(vmk_image_read(image, START, held, LARGE_SIZE), 0);
+        ck_assert_mem_eq(held, bytes, LARGE_SIZE);
+        vmk_snapshot_unref(opened);
+    }
+    free(held);
+    vmk_snapshot_unref(snapshot);
+}
+END_TEST
+
+START_TEST(a_cancelled_save_stops_reading_ahead)
+{
+    struct vmkit_snapshot *snapshot = take_large();
+    ck_assert_int_eq(vmk_snapshot_options_set_threads(options, 4, NULL), 0);
+    for (int calls = 0; calls < 60; calls += 13) {
+        int left = calls;
+        vmk_snapshot_options_set_progress(options, cancel_later, &left);
+        REFUSES(ECANCELED, VMKIT_ERROR_CANCELLED, "cancelled", save, snapshot, "file");
+        ck_assert_int_eq(fixture_count_files(), 0);
+    }
+    vmk_snapshot_unref(snapshot);
+}
+END_TEST
+
+static int
+count_descriptors(void)
+{
+    int count = 0;
+    DIR *names = opendir("/proc/self/fd");
+    while (readdir(names) != NULL)
+        count++;
+    closedir(names);
+    return count;
+}
+
+/* Each allocation of a call fails once; nothing is left behind. */
+START_TEST(each_failed_allocation_is_an_error)
+{
+    fill_memory();
+    struct vmkit_snapshot *base = take(NULL);
+    fixture_fill(bytes, 20, 9, 7);
+    struct vmkit_snapshot *next = take(base), *opened = NULL;
+    ck_assert_int_eq(vmk_snapshot_options_set_threads(options, 1, NULL), 0);
+    save_ok(base, NULL, 0, "base");
+    save_ok(next, base, _i == 0 ? 0 : 6, "next");
+    int descriptors = count_descriptors();
+    for (int part = 0; part < 2; part++) {
+        unsigned number = 0;
+        int result = -1;
+        while (result != 0) {
+            vmkit_error *error = NULL;
+            allocator_fail(++number);
+            result =
+                part == 0 ? save(next, "next", &error) : open_with("next", false, &opened, &error);
+            allocator_fail(0);
+            ck_assert(result == 0 || result == -ENOMEM);
+            ck_assert_int_eq(result < 0, error != NULL);
+            vmk_error_unref(error);
+            if (result == 0 && part == 1) {
+                assert_same(opened, next);
+                vmk_snapshot_unref(opened);
+            }
+            ck_assert_int_eq(count_descriptors(), descriptors);
+            ck_assert_int_eq(fixture_count_files(), 2);
+        }
+        ck_assert_uint_gt(number, 6);
+    }
+    vmk_snapshot_unref(next);
+    vmk_snapshot_unref(base);
+}
+END_TEST
+
 START_TEST(a_vm_without_memory_has_a_file)
 {
     const struct vmk_vm_state none = {.bytes = (const uint8_t *)"none", .size = 4};
@@ -689,6 +794,9 @@ make_suite(void)
     tcase_add_test(tcase, kinds_do_not_mix);
     tcase_add_test(tcase, memory_above_the_limit_is_refused);
     tcase_add_test(tcase, a_cancelled_call_leaves_nothing);
+    tcase_add_test(tcase, a_large_memory_is_read_ahead);
+    tcase_add_test(tcase, a_cancelled_save_stops_reading_ahead);
+    tcase_add_loop_test(tcase, each_failed_allocation_is_an_error, 0, 2);
     tcase_add_test(tcase, a_vm_without_memory_has_a_file);
     tcase_add_test(tcase, a_file_that_becomes_shorter_is_an_error_of_its_reader);
     return suite;
