@@ -89,6 +89,12 @@ vmk_usermode_take(struct vmk_usermode *usermode, struct vmk_usermode_fault *faul
 bool
 vmk_usermode_interrupt(struct vmk_usermode *usermode);
 
+/* That returned false, and the guest will not be entered again: its registers become the user's
+ * own, as they are behind the system call, or at the instruction with the exception, that it was
+ * about to leave the VM for. */
+void
+vmk_usermode_abandon(struct vmk_usermode *usermode);
+
 /* Make ready to enter the guest again. `replaced` says that registers were changed other than by
  * vmk_usermode_set_result(). -EFAULT when the program counter is no user address. */
 int

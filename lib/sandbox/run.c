@@ -135,7 +135,14 @@ serve_interrupt(struct loop *loop)
 {
     struct vmk_process *process = loop->process;
     vmk_process_check(process);
-    if (vmk_process_ended(process) || !vmk_usermode_interrupt(process->usermode))
+    bool at_user = vmk_usermode_interrupt(process->usermode);
+    if (vmk_process_ended(process)) {
+        /* The outcome tells where the program stood, not where the stub did. */
+        if (!at_user)
+            vmk_usermode_abandon(process->usermode);
+        return false;
+    }
+    if (!at_user)
         return false;
     if (vmk_signals_pending(process))
         vmk_signals_deliver(process, false, NULL);

@@ -232,6 +232,25 @@ START_TEST(kill_ends_whatever_a_program_does)
 }
 END_TEST
 
+/* Most ends of such programs come while the guest is on its way in or out. */
+START_TEST(an_outcome_says_where_the_program_itself_stood)
+{
+    static const char *const ways[] = {"calls", "faults"};
+    for (unsigned i = 0; i < 60; i++) {
+        vmkit_sandbox_config *config = configure("cross", ways[_i]);
+        uint64_t limit = (i + 100) * MILLISECOND / 20;
+        if (i % 2 == 0)
+            vmkit_sandbox_config_set_wall_time_limit(config, limit, NULL);
+        else
+            vmkit_sandbox_config_set_cpu_time_limit(config, limit, NULL);
+        run(config);
+        check_limit(i % 2 == 0 ? VMKIT_LIMIT_WALL_TIME : VMKIT_LIMIT_CPU_TIME);
+        ck_assert_uint_ge(result.outcome.instruction_pointer, 0x400000);
+        ck_assert_uint_lt(result.outcome.instruction_pointer, 0x800000);
+    }
+}
+END_TEST
+
 /* The CPU time that a program which spins gets after the kill: what it used in all, less what had
  * passed when the kill came, which the killer reads off the thread's own clock. */
 struct timed_killer {
@@ -345,6 +364,7 @@ make_suite(void)
     tcase_add_test(tcase, the_smallest_memory_is_enough_or_refused);
     tcase_add_test(tcase, a_program_that_does_not_fit_is_refused_with_the_limit);
     tcase_add_loop_test(tcase, kill_ends_whatever_a_program_does, 0, 3);
+    tcase_add_loop_test(tcase, an_outcome_says_where_the_program_itself_stood, 0, 2);
     tcase_add_test(tcase, a_killed_program_gets_less_than_1_ms_of_cpu_time);
     tcase_add_test(tcase, a_kill_before_the_run_keeps_it_from_beginning);
     tcase_add_loop_test(tcase, a_callback_may_kill, 0, 2);

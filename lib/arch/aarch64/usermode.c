@@ -116,6 +116,11 @@ vmk_usermode_interrupt(struct vmk_usermode *usermode)
     return false;
 }
 
+void
+vmk_usermode_abandon(struct vmk_usermode *usermode)
+{
+}
+
 int
 vmk_usermode_prepare(struct vmk_usermode *usermode, bool replaced)
 {

@@ -12,6 +12,12 @@
 #include <signal.h>
 #include <string.h>
 
+/* On the supervisor's stack, the error code only with some exceptions. */
+struct pushed {
+    uint64_t error;
+    struct exception_frame frame;
+};
+
 static bool
 pushes_error(unsigned vector)
 {
@@ -200,21 +206,36 @@ classify(struct vmk_usermode *usermode, struct vmk_usermode_fault *fault, uint64
     }
 }
 
+/* What an exception pushed. False when the stack pointer is not where it would be, or the frame not
+ * user mode's. */
+static bool
+read_pushed(const struct vmk_usermode *usermode, unsigned vector, struct pushed *pushed)
+{
+    uint64_t at = usermode->regs->rsp - STACK_VA;
+    size_t lead = pushes_error(vector) ? 0 : sizeof pushed->error;
+    *pushed = (struct pushed){0};
+    if (at > VMK_PAGE_SIZE - (sizeof *pushed - lead))
+        return false;
+    memcpy((uint8_t *)pushed + lead, usermode->memory + usermode->stack_gpa + at,
+           sizeof *pushed - lead);
+    return (pushed->frame.cs & 3) == 3;
+}
+
+static void
+leave_exception_stub(struct vmk_usermode *usermode, const struct exception_frame *frame)
+{
+    struct vmk_user_regs *regs = usermode->regs;
+    usermode->position = AT_STUB;
+    regs->rip = frame->rip;
+    regs->rsp = frame->rsp;
+    regs->rflags = (frame->rflags & RFLAGS_USER) | RFLAGS_FIXED;
+}
+
 static enum vmk_usermode_event
 take_exception(struct vmk_usermode *usermode, unsigned vector, struct vmk_usermode_fault *fault)
 {
-    struct vmk_user_regs *regs = usermode->regs;
-    uint64_t at = regs->rsp - STACK_VA;
-    struct {
-        uint64_t error;
-        struct exception_frame frame;
-    } pushed = {0};
-    size_t lead = pushes_error(vector) ? 0 : sizeof pushed.error;
-    if (at > VMK_PAGE_SIZE - (sizeof pushed - lead))
-        return VMK_USERMODE_BROKEN;
-    memcpy((uint8_t *)&pushed + lead, usermode->memory + usermode->stack_gpa + at,
-           sizeof pushed - lead);
-    if ((pushed.frame.cs & 3) != 3)
+    struct pushed pushed;
+    if (!read_pushed(usermode, vector, &pushed))
         return VMK_USERMODE_BROKEN;
 
     uint64_t cr2 = 0;
@@ -224,11 +245,8 @@ take_exception(struct vmk_usermode *usermode, unsigned vector, struct vmk_usermo
             return VMK_USERMODE_BROKEN;
         cr2 = sregs.cr2;
     }
-    usermode->position = AT_STUB;
+    leave_exception_stub(usermode, &pushed.frame);
     usermode->settled = true;
-    regs->rip = pushed.frame.rip;
-    regs->rsp = pushed.frame.rsp;
-    regs->rflags = (pushed.frame.rflags & RFLAGS_USER) | RFLAGS_FIXED;
     *fault = (struct vmk_usermode_fault){.trap = vector, .error = pushed.error};
     classify(usermode, fault, cr2);
     return VMK_USERMODE_FAULT;
@@ -298,6 +316,17 @@ vmk_usermode_interrupt(struct vmk_usermode *usermode)
     }
     /* On its way in: the OUT comes next. */
     return false;
+}
+
+void
+vmk_usermode_abandon(struct vmk_usermode *usermode)
+{
+    uint64_t within = usermode->regs->rip - STUB_VA;
+    struct pushed pushed;
+    if (within == STUB_SYSCALL || within == STUB_SYSCALL + OUT_SIZE)
+        leave_syscall_stub(usermode);
+    else if (within < STUB_SYSCALL && read_pushed(usermode, (unsigned)within / STUB_SIZE, &pushed))
+        leave_exception_stub(usermode, &pushed.frame);
 }
 
 int

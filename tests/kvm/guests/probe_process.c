@@ -146,6 +146,22 @@ fill_tmp(int argc, char **argv)
     return 0;
 }
 
+/* In and out of the VM without end: by system calls, or by faults. */
+static _Noreturn int
+cross(int argc, char **argv)
+{
+    const size_t size = 1 << 20;
+    while (strcmp(argv[2], "calls") == 0)
+        syscall(SYS_getppid);
+    for (;;) {
+        volatile char *at =
+            mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        for (size_t i = 0; i < size; i += 4096)
+            at[i] = 1;
+        munmap((void *)at, size);
+    }
+}
+
 static int
 some_calls(int argc, char **argv)
 {
@@ -366,6 +382,7 @@ const struct probe probe_process[] = {
     {"exec-pointers", exec_pointers},
     {"fork", fork_storm},
     {"fill-tmp", fill_tmp},
+    {"cross", cross},
     {"calls-some", some_calls},
     {"touch", touch},
     {"fault", fault_at},

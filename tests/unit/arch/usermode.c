@@ -379,6 +379,40 @@ START_TEST(the_stubs_of_vectors_are_the_programs_own_code)
 }
 END_TEST
 
+START_TEST(who_ends_on_the_way_in_stood_where_the_way_began)
+{
+    const uint64_t page = fake.lstar & ~UINT64_C(0xfff), top = page + 3 * (uint64_t)VMK_PAGE_SIZE;
+    const uint64_t pushed[] = {CODE, USER_CODE, 0x206, 0x7fff0000, 0x2b};
+    struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
+    struct vmk_leaf stack = vmk_paging_find(&guest.paging, top - VMK_PAGE_SIZE);
+
+    *regs =
+        (struct vmk_user_regs){.rip = fake.lstar, .rcx = RETURN_ADDRESS, .r11 = 6, .rsp = 0x1000};
+    ck_assert(!vmk_usermode_interrupt(guest.usermode));
+    ck_assert_uint_eq(vmk_usermode_get_pc(guest.usermode), fake.lstar);
+    vmk_usermode_abandon(guest.usermode);
+    ck_assert_uint_eq(vmk_usermode_get_pc(guest.usermode), RETURN_ADDRESS);
+    ck_assert_uint_eq(regs->rflags, 0x206);
+
+    /* A division by zero, and a general protection fault, whose error code comes first. */
+    memcpy(guest.memory + stack.gpa + VMK_PAGE_SIZE - sizeof pushed, pushed, sizeof pushed);
+    for (unsigned vector = 0; vector <= GENERAL_PROTECTION; vector += GENERAL_PROTECTION) {
+        size_t error = vector == 0 ? 0 : sizeof(uint64_t);
+        *regs =
+            (struct vmk_user_regs){.rip = page + vector * 16, .rsp = top - sizeof pushed - error};
+        ck_assert(!vmk_usermode_interrupt(guest.usermode));
+        vmk_usermode_abandon(guest.usermode);
+        ck_assert_uint_eq(vmk_usermode_get_pc(guest.usermode), CODE);
+        ck_assert_uint_eq(regs->rsp, 0x7fff0000);
+    }
+
+    /* The program jumped to the stub: there is where it stands. */
+    *regs = (struct vmk_user_regs){.rip = page, .rsp = 0x7fff0000};
+    vmk_usermode_abandon(guest.usermode);
+    ck_assert_uint_eq(vmk_usermode_get_pc(guest.usermode), page);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -393,6 +427,7 @@ make_suite(void)
     tcase_add_test(tcase, the_port_is_closed_once_it_is_not_needed);
     tcase_add_test(tcase, a_function_returns_by_a_syscall_of_its_own);
     tcase_add_test(tcase, the_stubs_of_vectors_are_the_programs_own_code);
+    tcase_add_test(tcase, who_ends_on_the_way_in_stood_where_the_way_began);
     suite_add_tcase(suite, tcase);
     return suite;
 }
