@@ -54,6 +54,7 @@ struct vmk_sigframe {
     /* Where the stack is to start: the top of the alternate stack, or 0 to go on below the
      * program's own. */
     uint64_t stack_top;
+    uint64_t xstate_va; /* of a frame that was taken apart; 0: it has none */
 };
 
 /* Room that a frame needs at most, with an extended state of `xstate_size` bytes. */
@@ -77,12 +78,18 @@ typedef int
 vmk_sigframe_read_fn(void *user_data, uint64_t va, void *destination, size_t size);
 
 /* Take apart the frame that rt_sigreturn was called on. All of it is the guest's word: only what
- * user mode may choose gets into `regs`. The mask and the alternate stack come back in `ret_frame`;
- * `xstate`, of `xstate_size` bytes, becomes the state to set. 0; -EFAULT or -EINVAL for a frame
- * that costs the program a SIGSEGV, with `regs` unchanged; -ENOTSUP. */
+ * user mode may choose gets into `regs`. The mask, the alternate stack and the place of the
+ * extended state come back in `ret_frame`. 0; -EFAULT for a frame that costs the program a SIGSEGV,
+ * with `regs` unchanged; -ENOTSUP. */
 int
 vmk_sigframe_unpack(struct vmk_user_regs *regs, vmk_sigframe_read_fn *read, void *user_data,
-                    struct vmk_sigframe *ret_frame, void *xstate, size_t xstate_size);
+                    struct vmk_sigframe *ret_frame);
+
+/* The extended state of a frame that was taken apart: `xstate`, of `xstate_size` bytes, becomes the
+ * state to set. 0; -EFAULT or -EINVAL for one that costs the program a SIGSEGV; -ENOTSUP. */
+int
+vmk_sigframe_unpack_xstate(const struct vmk_sigframe *frame, vmk_sigframe_read_fn *read,
+                           void *user_data, void *xstate, size_t xstate_size);
 
 /* Make `xstate` the state that a handler starts with. */
 void

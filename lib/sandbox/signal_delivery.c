@@ -251,23 +251,30 @@ read_guest(void *user_data, uint64_t va, void *destination, size_t size)
 }
 
 static int
+restore_xstate(struct vmk_process *process, const struct vmk_sigframe *frame)
+{
+    size_t size = vmk_usermode_get_xstate_size(process->usermode);
+    g_autofree uint8_t *xstate = g_try_malloc0(size);
+    if (xstate == NULL)
+        return -ENOMEM;
+    int r = vmk_sigframe_unpack_xstate(frame, read_guest, process, xstate, size);
+    return r < 0 ? r : vmk_usermode_set_xstate(process->usermode, xstate, size);
+}
+
+/* In Linux's order: the mask and the registers hold already when the extended state turns out to be
+ * a bad one, and decide about the SIGSEGV for it. */
+static int
 return_from_handler(struct vmk_process *process)
 {
     struct vmk_sigframe frame;
-    struct vmk_user_regs regs = *process->regs;
-    size_t xstate_size = vmk_usermode_get_xstate_size(process->usermode);
-    g_autofree uint8_t *xstate = g_try_malloc0(xstate_size);
-    if (xstate == NULL)
-        return -ENOMEM;
-    int r = vmk_sigframe_unpack(&regs, read_guest, process, &frame, xstate, xstate_size);
+    int r = vmk_sigframe_unpack(process->regs, read_guest, process, &frame);
     if (r < 0)
         return r;
-    r = vmk_usermode_set_xstate(process->usermode, xstate, xstate_size);
-    if (r < 0)
-        return r;
-    *process->regs = regs;
     process->regs_replaced = true;
     vmk_signals_set_blocked(process, frame.mask);
+    r = restore_xstate(process, &frame);
+    if (r < 0)
+        return r;
     struct vmk_guest_stack stack = {
         .sp = frame.altstack_sp, .flags = frame.altstack_flags, .size = frame.altstack_size};
     /* As in Linux, a frame that asks for another stack than can be had keeps the one in force. */

@@ -33,7 +33,14 @@ vmk_sigframe_enter(const struct vmk_sigframe *frame, uint64_t va, struct vmk_use
 
 int
 vmk_sigframe_unpack(struct vmk_user_regs *regs, vmk_sigframe_read_fn *read, void *user_data,
-                    struct vmk_sigframe *ret_frame, void *xstate, size_t xstate_size)
+                    struct vmk_sigframe *ret_frame)
+{
+    return -ENOTSUP;
+}
+
+int
+vmk_sigframe_unpack_xstate(const struct vmk_sigframe *frame, vmk_sigframe_read_fn *read,
+                           void *user_data, void *xstate, size_t xstate_size)
 {
     return -ENOTSUP;
 }

@@ -256,41 +256,40 @@ check_xstate(const uint8_t *xstate)
     return (get32(xstate, AT_MXCSR) & ~MXCSR_VALID) == 0 ? 0 : -EINVAL;
 }
 
-static int
-unpack_xstate(uint64_t va, vmk_sigframe_read_fn *read, void *user_data, uint8_t *xstate,
-              size_t xstate_size)
+int
+vmk_sigframe_unpack_xstate(const struct vmk_sigframe *frame, vmk_sigframe_read_fn *read,
+                           void *user_data, void *xstate, size_t xstate_size)
 {
+    const uint64_t va = frame->xstate_va;
+    uint8_t *state = xstate;
     size_t size;
-    vmk_sigframe_init_xstate(xstate, xstate_size);
+    if (xstate_size < LEGACY_SIZE + HEADER_SIZE)
+        return -EINVAL;
+    vmk_sigframe_init_xstate(state, xstate_size);
     if (va == 0)
         return 0;
-    int r = read(user_data, va, xstate, LEGACY_SIZE);
+    int r = read(user_data, va, state, LEGACY_SIZE);
     if (r < 0)
         return r;
-    r = measure_xstate(xstate, va, read, user_data, xstate_size, &size);
+    r = measure_xstate(state, va, read, user_data, xstate_size, &size);
     if (r < 0)
         return r;
     if (size > LEGACY_SIZE) {
-        r = read(user_data, va + LEGACY_SIZE, xstate + LEGACY_SIZE, size - LEGACY_SIZE);
+        r = read(user_data, va + LEGACY_SIZE, state + LEGACY_SIZE, size - LEGACY_SIZE);
         if (r < 0)
             return r;
     }
-    memset(xstate + AT_SOFTWARE, 0, sizeof(struct software_bytes));
-    return check_xstate(xstate);
+    memset(state + AT_SOFTWARE, 0, sizeof(struct software_bytes));
+    return check_xstate(state);
 }
 
 int
 vmk_sigframe_unpack(struct vmk_user_regs *regs, vmk_sigframe_read_fn *read, void *user_data,
-                    struct vmk_sigframe *ret_frame, void *xstate, size_t xstate_size)
+                    struct vmk_sigframe *ret_frame)
 {
     uint8_t buffer[AT_INFO];
-    if (xstate_size < LEGACY_SIZE + HEADER_SIZE)
-        return -EINVAL;
     /* The handler's return took the return address. */
     int r = read(user_data, regs->rsp - 8, buffer, sizeof buffer);
-    if (r < 0)
-        return r;
-    r = unpack_xstate(get64(buffer, AT_XSTATE), read, user_data, xstate, xstate_size);
     if (r < 0)
         return r;
     for (size_t i = 0; i < REGISTER_COUNT; i++)
@@ -302,6 +301,7 @@ vmk_sigframe_unpack(struct vmk_user_regs *regs, vmk_sigframe_read_fn *read, void
         .altstack_sp = get64(buffer, AT_STACK_SP),
         .altstack_size = get64(buffer, AT_STACK_SIZE),
         .altstack_flags = get32(buffer, AT_STACK_FLAGS),
+        .xstate_va = get64(buffer, AT_XSTATE),
     };
     return 0;
 }

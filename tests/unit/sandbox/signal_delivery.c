@@ -492,11 +492,28 @@ START_TEST(a_state_that_cannot_be_is_a_segv)
                                           spoil_mxcsr};
     for (size_t i = 0; i < sizeof spoilers / sizeof spoilers[0]; i++) {
         return_spoiled(spoilers[i]);
-        ck_assert(!fake.process.regs_replaced);
+        ck_assert(fake.process.regs_replaced);
+        ck_assert_uint_eq(fake.regs.rip, PROGRAM);
         deliver();
         ck_assert_int_eq(fake.process.ending.signal, SIGSEGV);
         ck_assert_int_eq(fake.process.ending.signal_code, 0x80);
     }
+}
+END_TEST
+
+START_TEST(a_bad_state_is_found_under_the_frames_mask)
+{
+    install(SIGUSR1, HANDLER, SA_SIGINFO | RESTORES, ~UINT64_C(0));
+    install(SIGSEGV, HANDLER + 64, SA_SIGINFO | RESTORES, 0);
+    send(SIGUSR1);
+    deliver();
+    ck_assert_uint_eq(fake.regs.rip, HANDLER);
+    spoil_components(fake.regs.rsp);
+    ck_assert_int_eq(return_from_it(), 0);
+    deliver();
+    ck_assert(!vmk_process_ended(&fake.process));
+    ck_assert_uint_eq(fake.regs.rip, HANDLER + 64);
+    ck_assert_uint_eq(fake_get64(fake.regs.rsp + uapi_frame.rip), PROGRAM);
 }
 END_TEST
 
@@ -650,6 +667,7 @@ make_suite(void)
     tcase_add_test(tcase, a_fault_that_is_blocked_or_ignored_ends_the_process);
     tcase_add_test(tcase, a_hostile_frame_gets_what_user_mode_may_choose);
     tcase_add_test(tcase, a_state_that_cannot_be_is_a_segv);
+    tcase_add_test(tcase, a_bad_state_is_found_under_the_frames_mask);
     tcase_add_test(tcase, without_the_magic_words_only_the_legacy_state_counts);
     tcase_add_test(tcase, no_state_in_the_frame_is_the_initial_one);
     tcase_add_test(tcase, a_return_from_nowhere_is_a_segv);
