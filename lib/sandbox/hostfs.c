@@ -164,6 +164,7 @@ static const struct vmk_node_ops host_ops = {
     .change = vmk_hostfs_change,
     .access = host_access,
     .statfs = host_statfs,
+    .find_path = vmk_hostfs_find_path,
     .state = &vmk_state_place_host,
     .destroy = host_destroy,
 };

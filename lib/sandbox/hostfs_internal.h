@@ -49,6 +49,14 @@ vmk_hostfs_reopen(int fd, uint32_t type, uint32_t flags);
 int
 vmk_hostfs_node_new(struct vmk_node *like, const char *name, int fd, struct vmk_node **ret_node);
 
+/* Whether a path of the guest's, links not followed, leads to what a node pins. */
+bool
+vmk_hostfs_leads_to(struct vmk_files *files, const char *path, struct vmk_node *node);
+
+/* As vmk_node_find_path(), of a file as well. Without proc(5), the path that it was found by. */
+int
+vmk_hostfs_find_path(struct vmk_files *files, struct vmk_node *node, char path[VMK_PATH_MAX]);
+
 int
 vmk_hostfs_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
                 struct vmk_file **ret_file);

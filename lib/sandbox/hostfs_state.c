@@ -28,72 +28,20 @@
 /* What the guest may set of a file that it opened and that decides how the host opens it. */
 #define REOPEN_FLAGS ((uint32_t)(O_ACCMODE | O_SYNC | O_DSYNC))
 
-static bool
-is_same(int one, int other)
-{
-    struct stat a, b;
-    return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
-}
-
-static bool
-leads_to(struct vmk_files *files, const char *path, struct vmk_node *node)
-{
-    struct vmk_node *found;
-    if (vmk_path_find(files, AT_FDCWD, path, 0, &found) < 0)
-        return false;
-    bool same =
-        found->ops->state == &vmk_state_place_host && is_same(host_fd(found), host_fd(node));
-    vmk_node_unref(found);
-    return same;
-}
-
-/* The host's path of a descriptor; its length, or -1. */
-static ssize_t
-read_host_path(int fd, char path[PATH_MAX])
-{
-    char link[40];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, PATH_MAX - 1);
-    if (length >= 0)
-        path[length] = '\0';
-    return length;
-}
-
-/* Where the host says that it is now, as the guest would name it: it may have been renamed. NULL
- * when that is nowhere below the folder. */
-static char *
-find_current_path(struct vmk_files *files, struct vmk_node *node)
-{
-    char folder[PATH_MAX], file[PATH_MAX];
-    const struct vmk_node *root = vmk_mounts_find_root(&files->mounts, node->file_system);
-    ssize_t length = read_host_path(host_fs(node)->root->fd, folder);
-    if (root == NULL || length < 0 || read_host_path(host_fd(node), file) < 0)
-        return NULL;
-    if (length == 1)
-        length = 0;
-    if (strncmp(file, folder, (size_t)length) != 0 || file[length] != '/')
-        return NULL;
-    const char *base = strcmp(root->path, "/") == 0 ? "" : root->path;
-    size_t size = strlen(base) + strlen(file + length) + 1;
-    char *path = size > VMK_PATH_MAX ? NULL : g_try_malloc(size);
-    if (path != NULL)
-        snprintf(path, size, "%s%s", base, file + length);
-    return path;
-}
-
 static int
 place_find_path(struct vmk_state_writer *writer, struct vmk_node *node, char **ret_path)
 {
     struct vmk_files *files = writer->process->files;
-    if (leads_to(files, node->path, node))
+    char path[VMK_PATH_MAX];
+    if (vmk_hostfs_leads_to(files, node->path, node))
         return 0;
-    char *path = find_current_path(files, node);
-    if (path != NULL && leads_to(files, path, node)) {
-        *ret_path = path;
+    if (vmk_hostfs_find_path(files, node, path) == 0 && vmk_hostfs_leads_to(files, path, node)) {
+        *ret_path = g_try_malloc(strlen(path) + 1);
+        if (*ret_path == NULL)
+            return vmk_state_no_memory(writer->ret_error);
+        strcpy(*ret_path, path);
         return 0;
     }
-    g_free(path);
     return vmk_error_set(writer->ret_error, ENOENT, VMKIT_ERROR_NOT_FOUND,
                          "the guest uses \"%.200s\" of a host folder, which was deleted or "
                          "replaced: a snapshot has no name for it",

@@ -60,6 +60,24 @@ vmk_node_statx(struct vmk_node *node, struct statx *status)
     return node->ops->statx(node, status);
 }
 
+int
+vmk_node_find_path(struct vmk_files *files, struct vmk_node *folder, char path[VMK_PATH_MAX])
+{
+    if (folder->ops->find_path != NULL)
+        return folder->ops->find_path(files, folder, path);
+    return vmk_node_copy_path(folder, path);
+}
+
+int
+vmk_node_copy_path(const struct vmk_node *node, char path[VMK_PATH_MAX])
+{
+    size_t size = strlen(node->path) + 1;
+    if (size > VMK_PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(path, node->path, size);
+    return 0;
+}
+
 bool
 vmk_node_read_only(struct vmk_node *node)
 {

@@ -8,6 +8,8 @@
 #ifndef VMK_SANDBOX_NODE_H
 #define VMK_SANDBOX_NODE_H
 
+#include "sandbox/path.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -85,6 +87,9 @@ struct vmk_node_ops {
     int (*access)(struct vmk_files *files, struct vmk_node *node, int mode);
     int (*statfs)(struct vmk_node *node, struct statfs *status);
 
+    /* Of a folder: see vmk_node_find_path(). NULL: it stays where it was found. */
+    int (*find_path)(struct vmk_files *files, struct vmk_node *folder, char path[VMK_PATH_MAX]);
+
     /* How a snapshot carries it (state_codec.h); NULL: it cannot. */
     const struct vmk_state_place *state;
 
@@ -98,7 +103,7 @@ struct vmk_node {
     const struct vmk_node_ops *ops;
     const void *file_system;       /* links and renames stay inside of one */
     struct vmk_mount_point *point; /* not NULL where mounts lie here or below */
-    char *path;                    /* the guest's path to it, without symbolic links */
+    char *path; /* the guest's path to it when it was found, without symbolic links */
 };
 
 /* Allocate `size` bytes, of which struct vmk_node is the first part, zeroed. The path is that of
@@ -116,6 +121,16 @@ vmk_node_unref(struct vmk_node *node);
 
 int
 vmk_node_statx(struct vmk_node *node, struct statx *status);
+
+/* The guest's path of a folder as it is now, after renames of it and of those above: 0. 1 for one
+ * that was removed, with the path that it had. -ENOENT when it lies nowhere in the guest's tree any
+ * more, -ENAMETOOLONG. */
+int
+vmk_node_find_path(struct vmk_files *files, struct vmk_node *folder, char path[VMK_PATH_MAX]);
+
+/* The path that a node was found by. 0 or -ENAMETOOLONG. */
+int
+vmk_node_copy_path(const struct vmk_node *node, char path[VMK_PATH_MAX]);
 
 bool
 vmk_node_read_only(struct vmk_node *node);

@@ -47,7 +47,8 @@ leaves_off(struct walk *walk)
     return ++walk->steps % STEPS_BETWEEN_CHECKS == 0 && vmk_process_must_stop(walk->files->process);
 }
 
-/* Walk a path without symbolic links from the root: what ".." needs. */
+/* Walk a path without symbolic links from the root: what ".." needs, since no file system is asked
+ * for what lies above. */
 static int
 walk_plain(struct walk *walk, const char *path, size_t length, struct vmk_node **ret_node)
 {
@@ -79,10 +80,11 @@ walk_plain(struct walk *walk, const char *path, size_t length, struct vmk_node *
 static int
 move_up(struct walk *walk)
 {
-    const char *path = walk->at->path;
-    size_t length = (size_t)(strrchr(path, '/') - path);
+    char path[VMK_PATH_MAX];
     struct vmk_node *parent;
-    int result = walk_plain(walk, path, length, &parent);
+    int result = vmk_node_find_path(walk->files, walk->at, path);
+    if (result >= 0)
+        result = walk_plain(walk, path, (size_t)(strrchr(path, '/') - path), &parent);
     if (result == 0)
         move_to(walk, parent);
     return result;

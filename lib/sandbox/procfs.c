@@ -28,13 +28,23 @@ next_fd(struct vmk_files *files, uint32_t from)
 }
 
 static void
+append_path(struct vmk_files *files, struct vmk_node *node, struct vmk_text *text)
+{
+    char path[VMK_PATH_MAX];
+    int result = node->type == S_IFDIR ? vmk_node_find_path(files, node, path) : -ENOENT;
+    vmk_text_append(text, result < 0 ? node->path : path);
+    if (result > 0)
+        vmk_text_append(text, " (deleted)");
+}
+
+static void
 fd_text(struct vmk_files *files, uint32_t number, struct vmk_text *text)
 {
     const struct vmk_file *file = vmk_fdtable_get(&files->table, number);
     if (file == NULL)
         return;
     if (file->node != NULL)
-        vmk_text_append(text, file->node->path);
+        append_path(files, file->node, text);
     else if (file->ops->kind != NULL && strcmp(file->ops->kind, "null") == 0)
         vmk_text_append(text, "/dev/null");
     else
@@ -60,7 +70,7 @@ fd_follow(struct vmk_files *files, uint32_t number, struct vmk_node **ret_node,
 static void
 cwd_text(struct vmk_files *files, struct vmk_text *text)
 {
-    vmk_text_append(text, files->cwd->path);
+    append_path(files, files->cwd, text);
 }
 
 static int

@@ -71,11 +71,14 @@ vmk_sys_getdents64(struct vmk_process *process, const uint64_t args[6])
 int64_t
 vmk_sys_getcwd(struct vmk_process *process, const uint64_t args[6])
 {
-    const char *path = process->files->cwd->path;
+    char path[VMK_PATH_MAX];
+    int result = vmk_node_find_path(process->files, process->files->cwd, path);
+    if (result != 0)
+        return result < 0 ? result : -ENOENT;
     size_t size = strlen(path) + 1;
     if (size > args[1])
         return -ERANGE;
-    int result = vmk_uaccess_write(process->space, args[0], path, size);
+    result = vmk_uaccess_write(process->space, args[0], path, size);
     return result < 0 ? result : (int64_t)size;
 }
 

@@ -164,6 +164,7 @@ static const struct vmk_node_ops tmp_ops = {
     .change = tmp_change,
     .access = tmp_access,
     .statfs = tmp_statfs,
+    .find_path = vmk_tmp_find_path,
     .state = &vmk_state_place_tmp,
     .destroy = tmp_destroy,
 };

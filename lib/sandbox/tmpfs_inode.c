@@ -190,26 +190,32 @@ table_reserve(struct tmp_inode *folder)
 
 /* What a name in `folder` means to the inode that it leads to. */
 static void
-attach(struct tmp_inode *folder, struct tmp_inode *inode)
+attach(struct tmp_inode *folder, struct tmp_entry *entry)
 {
+    struct tmp_inode *inode = entry->inode;
     inode->references++;
     inode->links++;
     if (inode->type == S_IFDIR) {
         inode->parent = folder;
+        inode->name = entry;
         inode->removed = false;
         folder->links++;
     }
 }
 
-/* The name is gone, and the inode with it if that was the last of it. */
+/* `entry` is not its name any more, and the inode goes with it if that was the last of it. A folder
+ * that is renamed has its new name already. */
 static void
-detach(struct tmp_inode *folder, struct tmp_inode *inode)
+detach(struct tmp_inode *folder, struct tmp_inode *inode, const struct tmp_entry *entry)
 {
     inode->links--;
     if (inode->type == S_IFDIR) {
-        inode->parent = NULL;
-        inode->removed = true;
         folder->links--;
+        if (inode->name == entry) {
+            inode->parent = NULL;
+            inode->name = NULL;
+            inode->removed = true;
+        }
     }
     vmk_tmp_touch(inode, false);
     vmk_tmp_inode_unref(inode);
@@ -241,7 +247,7 @@ vmk_tmp_add(struct tmp_inode *folder, const char *name, struct tmp_inode *inode)
     entry->hash = hash_name(name);
     table_insert(folder, entry);
     folder->name_count++;
-    attach(folder, inode);
+    attach(folder, entry);
     vmk_tmp_touch(folder, true);
     return 0;
 }
@@ -260,10 +266,10 @@ vmk_tmp_remove(struct tmp_inode *folder, struct tmp_entry *entry)
     else
         folder->last = entry->previous;
     vmk_memory_account_uncharge(folder->fs->account, entry_charge(entry->name));
-    free(entry);
 
     vmk_tmp_touch(folder, true);
-    detach(folder, inode);
+    detach(folder, inode, entry);
+    free(entry);
 }
 
 void
@@ -275,10 +281,10 @@ vmk_tmp_move_over(struct tmp_inode *from, struct tmp_entry *entry, struct tmp_in
     inode->references++;
     vmk_tmp_remove(from, entry);
     target->inode = inode;
-    attach(to, inode);
+    attach(to, target);
     vmk_tmp_inode_unref(inode);
     vmk_tmp_touch(to, true);
-    detach(to, replaced);
+    detach(to, replaced, target);
 }
 
 int

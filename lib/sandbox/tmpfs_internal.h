@@ -49,7 +49,8 @@ struct tmp_inode {
     struct timespec born;
 
     /* A folder. */
-    struct tmp_inode *parent; /* NULL for the root, and once it is removed */
+    struct tmp_inode *parent; /* NULL for the root, and once it is removed, */
+    struct tmp_entry *name;   /* as is its only name there */
     struct tmp_entry **names; /* a hash table; NULL before the first name */
     uint32_t name_mask;       /* the table's size less 1, a power of two */
     uint32_t name_count;
@@ -107,6 +108,10 @@ vmk_tmp_remove(struct tmp_inode *folder, struct tmp_entry *entry);
 void
 vmk_tmp_move_over(struct tmp_inode *from, struct tmp_entry *entry, struct tmp_inode *to,
                   struct tmp_entry *target);
+
+/* See vmk_node_find_path(). */
+int
+vmk_tmp_find_path(struct vmk_files *files, struct vmk_node *folder, char path[VMK_PATH_MAX]);
 
 void
 vmk_tmp_touch(struct tmp_inode *inode, bool modified);

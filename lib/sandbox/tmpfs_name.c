@@ -3,6 +3,8 @@
  * Names in memory: making, removing, renaming and linking. The caller has looked the names up; they
  * are looked up again here, as a file system does.
  */
+#include "sandbox/files.h"
+#include "sandbox/mount.h"
 #include "sandbox/tmpfs_internal.h"
 
 #include <errno.h>
@@ -177,6 +179,10 @@ swap_entries(struct tmp_inode *old_folder, struct tmp_entry *old_entry,
         if (new_is_folder)
             new_entry->inode->parent = new_folder;
     }
+    if (old_entry->inode->type == S_IFDIR)
+        old_entry->inode->name = old_entry;
+    if (new_entry->inode->type == S_IFDIR)
+        new_entry->inode->name = new_entry;
     vmk_tmp_touch(old_folder, true);
     vmk_tmp_touch(new_folder, true);
 }
@@ -220,14 +226,38 @@ vmk_tmp_rename(struct vmk_files *files, struct vmk_node *old_node, const char *o
     }
 
     result = vmk_tmp_add(to, new_name, inode);
-    if (result == 0) {
+    if (result == 0)
         vmk_tmp_remove(from, old_entry);
-        if (inode->type == S_IFDIR) {
-            inode->parent = to;
-            inode->removed = false;
-        }
-    }
     return result;
+}
+
+int
+vmk_tmp_find_path(struct vmk_files *files, struct vmk_node *folder, char path[VMK_PATH_MAX])
+{
+    const struct tmp_inode *inode = tmp_inode(folder);
+    const struct vmk_node *root = vmk_mounts_find_root(&files->mounts, inode->fs);
+    size_t at = VMK_PATH_MAX - 1;
+    if (inode->removed || root == NULL) {
+        int result = vmk_node_copy_path(folder, path);
+        return result < 0 ? result : inode->removed;
+    }
+    for (; inode->name != NULL; inode = inode->parent) {
+        size_t length = strlen(inode->name->name);
+        if (length + 1 > at)
+            return -ENAMETOOLONG;
+        at -= length + 1;
+        path[at] = '/';
+        memcpy(path + at + 1, inode->name->name, length);
+    }
+    size_t size = VMK_PATH_MAX - 1 - at;
+    bool is_root = strcmp(root->path, "/") == 0;
+    size_t lead = is_root && size != 0 ? 0 : strlen(root->path);
+    if (lead > at)
+        return -ENAMETOOLONG;
+    memmove(path + lead, path + at, size);
+    memcpy(path, root->path, lead);
+    path[lead + size] = '\0';
+    return 0;
 }
 
 int

@@ -477,6 +477,81 @@ START_TEST(a_race_with_renames_never_leads_out)
 }
 END_TEST
 
+/* `name` in the folder that the test works in. */
+static uint64_t
+at_place(const char *place, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", place, name);
+    return fake_string(path);
+}
+
+static void
+check_cwd(const char *place, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", place, name);
+    ck_assert_int_eq(fake_call(getcwd, FAKE_BASE, 100), (int64_t)strlen(path) + 1);
+    ck_assert_str_eq(fake_at(FAKE_BASE), path);
+    ck_assert_int_eq(fake_call(readlinkat, CWD, fake_string("/proc/self/cwd"), FAKE_BASE, 100),
+                     (int64_t)strlen(path));
+}
+
+START_TEST(dots_go_up_from_where_a_folder_is_now)
+{
+    static const char *const places[] = {"/data", "/tmp"};
+    const char *place = places[_i];
+    start("/data", VMKIT_FOLDER_WRITABLE);
+    ck_assert_int_eq(fake_call(mkdirat, CWD, at_place(place, "a"), 0755), 0);
+    ck_assert_int_eq(fake_call(mkdirat, CWD, at_place(place, "a/in"), 0755), 0);
+    ck_assert_int_eq(fake_call(mkdirat, CWD, at_place(place, "a/in/deep"), 0755), 0);
+    ck_assert_int_eq(fake_call(mkdirat, CWD, at_place(place, "b"), 0755), 0);
+    ck_assert_int_eq(fake_call(chdir, at_place(place, "a/in/deep")), 0);
+    check_cwd(place, "a/in/deep");
+
+    /* To another folder, in exchange for one, and over one. */
+    ck_assert_int_eq(
+        fake_call(renameat2, CWD, at_place(place, "a/in"), CWD, at_place(place, "b/out"), 0), 0);
+    check_cwd(place, "b/out/deep");
+    ck_assert_int_ge(fake_open("../../made", O_CREAT | O_EXCL | O_RDWR, 0600), 0);
+    ck_assert_int_eq(fake_call(faccessat, CWD, at_place(place, "b/made"), F_OK), 0);
+    ck_assert_int_eq(fake_call(faccessat, CWD, at_place(place, "a/made"), F_OK), -ENOENT);
+    ck_assert_int_eq(fake_call(renameat2, CWD, at_place(place, "a"), CWD, at_place(place, "b/out"),
+                               RENAME_EXCHANGE),
+                     0);
+    check_cwd(place, "a/deep");
+    ck_assert_int_eq(fake_call(renameat2, CWD, at_place(place, "a"), CWD, at_place(place, "b/out"),
+                               RENAME_EXCHANGE),
+                     0);
+    ck_assert_int_eq(
+        fake_call(renameat2, CWD, at_place(place, "b/out"), CWD, at_place(place, "a"), 0), 0);
+    check_cwd(place, "a/deep");
+    ck_assert_int_eq(fake_call(faccessat, CWD, fake_string("../../b/made"), F_OK), 0);
+    /* Only its own name leads to it. */
+    ck_assert_int_eq(fake_call(renameat2, CWD, fake_string("../deep"), CWD,
+                               at_place(place, "b/deep (deleted)"), 0),
+                     0);
+    check_cwd(place, "b/deep (deleted)");
+
+    ck_assert_int_eq(fake_call(unlinkat, CWD, at_place(place, "b/deep (deleted)"), AT_REMOVEDIR),
+                     0);
+    ck_assert_int_eq(fake_call(getcwd, FAKE_BASE, 100), -ENOENT);
+    ck_assert_int_eq(fake_open("made", O_CREAT | O_RDWR, 0600), -ENOENT);
+}
+END_TEST
+
+START_TEST(a_folder_that_was_moved_out_has_nothing_above_it)
+{
+    start("/data", VMKIT_FOLDER_WRITABLE);
+    ck_assert_int_eq(fake_call(chdir, fake_string("/data/sub")), 0);
+    ck_assert_int_eq(rename(in_base("shown/sub"), in_base("outside")), 0);
+    ck_assert_int_eq(fake_call(getcwd, FAKE_BASE, 100), -ENOENT);
+    ck_assert_int_eq(fake_open("../secret", O_RDONLY, 0), -ENOENT);
+    ck_assert_int_eq(fake_open("..", O_RDONLY, 0), -ENOENT);
+    ck_assert_str_eq(read_file("deep"), "deep");
+}
+END_TEST
+
 START_TEST(a_working_directory_is_checked)
 {
     vmkit_error *error = NULL;
@@ -544,6 +619,8 @@ make_suite(void)
     tcase_add_test(tcase, one_descriptor_of_the_host_for_each_of_the_guest);
     tcase_add_test(tcase, every_host_descriptor_is_closed_on_exec);
     tcase_add_test(tcase, a_race_with_renames_never_leads_out);
+    tcase_add_loop_test(tcase, dots_go_up_from_where_a_folder_is_now, 0, 2);
+    tcase_add_test(tcase, a_folder_that_was_moved_out_has_nothing_above_it);
     tcase_add_test(tcase, a_working_directory_is_checked);
     tcase_add_test(tcase, a_program_is_opened_for_execve);
     suite_add_tcase(suite, tcase);
