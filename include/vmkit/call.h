@@ -110,18 +110,19 @@ struct vmkit_call {
  * @param ret_error Receives the error, or NULL.
  * @return 0 when the function returned (VMKIT_OUTCOME_RETURNED) or the program ended in whichever
  *         other way; -EINVAL for a NULL, an unknown kind, or a symbol or an address that is no
- *         function; -ENOENT when the program has no such symbol, or no symbols at all; -E2BIG for
- *         too many arguments, and for buffers that do not fit on the program's stack or under its
- *         memory limit; -EFAULT when the program's stack cannot be used, or a buffer is gone when
- *         the function returns; -EBUSY when a thread, this one included, runs the sandbox; -ENOTSUP
- *         when the program is not ready, or has ended; -ENOEXEC or -EIO when its symbols cannot be
- *         read; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
+ *         function, or when another call is paused; -ENOENT when the program has no such symbol, or
+ * no symbols at all; -E2BIG for too many arguments, and for buffers that do not fit on the
+ * program's stack or under its memory limit; -EFAULT when the program's stack cannot be used, or a
+ * buffer is gone when the function returns; -EBUSY when a thread, this one included, runs the
+ * sandbox; -ENOTSUP when the program is not ready, is paused elsewhere, or has ended; -ENOEXEC or
+ * -EIO when its symbols cannot be read; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
  *
  * Buffers are copied to the program's stack, aligned to 64 bytes, and are gone after the call. The
  * function runs until it returns, with the program's signals, timers and descriptors in force, and
  * may make any system call but those of vmkit/guest.h, which answer -EBUSY. After
  * VMKIT_OUTCOME_RETURNED the program stands where it stood, and can be called again or run on.
- * After any other outcome it has ended.
+ * After VMKIT_OUTCOME_PAUSED the call goes on by this function with the same arguments, see
+ * vmkit_sandbox_pause(). After any other outcome the program has ended.
  *
  * The limits of time of the configuration count from the start of each call. vmkit_sandbox_kill()
  * ends a call as it ends a run. What vmkit_sandbox_run() says of the thread holds here.
@@ -163,11 +164,13 @@ struct vmkit_request {
  * @param outcome Receives how the request came back; `size` must be set. Not NULL.
  * @param ret_error Receives the error, or NULL.
  * @return 0 when the program replied (VMKIT_OUTCOME_REPLIED), stands still without a reply
- *         (VMKIT_OUTCOME_READY: it received the request and waits for the next one), or ended in
- *         whichever way; -EINVAL for a NULL; -E2BIG when the request is longer than the buffer that
- *         the program receives it in; -EFAULT when that buffer cannot be written; -EBUSY when a
+ *         (VMKIT_OUTCOME_READY: it received the request and waits for the next one), was paused,
+ *         or ended in whichever way; -EINVAL for a NULL; -E2BIG when the request is longer than the
+ * buffer that the program receives it in; -EFAULT when that buffer cannot be written; -EBUSY when a
  *         thread, this one included, runs the sandbox; -ENOTSUP when the program is not ready, or
  *         has ended; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
+ *
+ * A request that was paused goes on by this function with the same data, see vmkit_sandbox_pause().
  *
  * The program goes on from where it stands, takes the request with its vmkit_guest_receive() and
  * runs until its vmkit_guest_reply(). After VMKIT_OUTCOME_REPLIED and VMKIT_OUTCOME_READY, and

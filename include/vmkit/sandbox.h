@@ -60,7 +60,9 @@ enum vmkit_outcome_kind {
      */
     VMKIT_OUTCOME_RETURNED = 6,
     /** The program has replied to a vmkit_sandbox_request() and is ready for the next one. */
-    VMKIT_OUTCOME_REPLIED = 7
+    VMKIT_OUTCOME_REPLIED = 7,
+    /** vmkit_sandbox_pause() stopped the program where it was, and it can go on. */
+    VMKIT_OUTCOME_PAUSED = 8
 };
 
 /** Limits of a sandbox. A limit of open files never ends a run: the guest gets EMFILE. */
@@ -506,11 +508,13 @@ vmkit_sandbox_unref(vmkit_sandbox *sandbox);
 
 /**
  * @brief Run the program on the calling thread until it ends or declares itself ready.
- * @param sandbox The sandbox. One that is ready goes on behind vmkit_guest_ready().
+ * @param sandbox The sandbox. One that is ready goes on behind vmkit_guest_ready(), one that is
+ *        paused where it was.
  * @param outcome Receives why it came back; `size` must be set. Not NULL.
  * @param ret_error Receives the error, or NULL.
- * @return 0 when the program ended in whichever way, or is ready; -EINVAL; -EBUSY when another
- *         thread, or this one, runs it; -ENOTSUP when it has ended before; -EAGAIN when the host
+ * @return 0 when the program ended in whichever way, is ready or was paused; -EINVAL; -EBUSY when
+ *         another thread, or this one, runs it; -ENOTSUP when it has ended before, or is paused in
+ *         a call or a request; -EAGAIN when the host
  *         has no place left for the signals that stop a guest, of a kill or of a limit of time
  *         (RLIMIT_SIGPENDING), or no task that its KVM needs (RLIMIT_NPROC), in which case the
  *         program is where it was and can be run again; -EIO when KVM failed, in a child of
@@ -536,6 +540,30 @@ vmkit_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
  */
 void
 vmkit_sandbox_kill(vmkit_sandbox *sandbox);
+
+/**
+ * @brief Have a run come back with the program as it stands, at whatever instruction.
+ * @param sandbox The sandbox, or NULL, for which nothing is done.
+ *
+ * Returns at once; the thread in vmkit_sandbox_run() returns with VMKIT_OUTCOME_PAUSED. When none
+ * is on, or it comes back for another reason first, the next one does so before the program's next
+ * instruction; several pauses before that count as one. vmkit_sandbox_kill() goes before, and
+ * vmkit_sandbox_reset() takes a pause back that nothing has come of.
+ *
+ * A sandbox that is paused stands still: a further vmkit_sandbox_run() goes on as if nothing had
+ * been, vmkit_sandbox_snapshot() takes a snapshot, vmkit_sandbox_reset() works. Functions of it
+ * cannot be called, nor requests made, until it is ready again. A system call that waits goes on
+ * waiting for the rest of its time; one that is at work is finished first, and so is a callback.
+ *
+ * vmkit_sandbox_call() and vmkit_sandbox_request() come back paused as well. Such a call goes on by
+ * the same function with the same arguments, and in no other way; a request with the same data.
+ * Meanwhile a snapshot is refused (-ENOTSUP); a reset works.
+ *
+ * Any thread, at any time, inside callbacks too. Not from a signal handler.
+ * @since 0.1
+ */
+void
+vmkit_sandbox_pause(vmkit_sandbox *sandbox);
 
 /**
  * @brief Get what the program wrote to a stream that is kept in a buffer.

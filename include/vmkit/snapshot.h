@@ -76,15 +76,15 @@ struct vmkit_snapshot_info {
 
 /**
  * @brief Take a snapshot of a sandbox that stands still.
- * @param sandbox The sandbox: ready (VMKIT_OUTCOME_READY), or never run. It stays as it is and can
- *        go on afterwards.
+ * @param sandbox The sandbox: ready (VMKIT_OUTCOME_READY), paused (VMKIT_OUTCOME_PAUSED), or never
+ *        run. It stays as it is and can go on afterwards.
  * @param ret_snapshot Receives the snapshot; the caller releases it with vmkit_snapshot_unref().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs the sandbox; -ENOTSUP when its program
- *         has ended or it has failed, or when it has open what a snapshot cannot hold, which the
- *         message names; -ENOENT when an open file of a host folder is no longer there; -E2BIG when
- *         the memory limit has no room for the files that it has mapped; -EIO when KVM or the host
- *         failed; -ENOMEM.
+ *         has ended or it has failed, is paused in a call or a request, or has open what a snapshot
+ * cannot hold, which the message names; -ENOENT when an open file of a host folder is no longer
+ * there; -E2BIG when the memory limit has no room for the files that it has mapped; -EIO when KVM
+ * or the host failed; -ENOMEM.
  *
  * Its memory is copied, once. Any thread.
  * @since 0.1

@@ -55,6 +55,14 @@ vmkit_sandbox_kill(vmkit_sandbox *sandbox)
         vmk_sandbox_kill(sandbox);
 }
 
+VMKIT_EXPORT void
+vmkit_sandbox_pause(vmkit_sandbox *sandbox)
+{
+    VMK_API_UNCANCELLED;
+    if (sandbox != NULL)
+        vmk_sandbox_pause(sandbox);
+}
+
 VMKIT_EXPORT int
 vmkit_sandbox_get_output(vmkit_sandbox *sandbox, uint32_t stream, const void **ret_data,
                          uint64_t *ret_size, vmkit_error **ret_error)

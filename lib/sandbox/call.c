@@ -33,6 +33,7 @@ struct call {
     struct vmk_process *process;
     struct vmk_user_regs ready; /* Where the program stands, */
     enum vmk_pause pause;       /* and why. */
+    bool goes_on;               /* It was paused: all is where it was placed. */
     uint64_t function;
     uint64_t top; /* Of the stack that is left. */
     struct vmk_callframe_argument arguments[VMKIT_CALL_MAX_ARGUMENTS];
@@ -133,9 +134,10 @@ place_buffer(struct call *call, unsigned i, vmkit_error **ret_error)
 {
     const struct vmkit_argument *argument = &call->request->arguments[i];
     struct vmk_space *space = call->process->space;
-    uint64_t top = call->top & ~(BUFFER_ALIGNMENT - 1), size, room = 0;
+    uint64_t top = call->top & ~(BUFFER_ALIGNMENT - 1), size, room = call->goes_on ? top : 0;
     const struct vmk_vma *stack = vmk_vmas_find(&space->vmas, top - 1);
-    if (stack != NULL && (stack->rights & VMK_PAGE_WRITE) != 0 && top - stack->start > STACK_LEFT)
+    if (!call->goes_on && stack != NULL && (stack->rights & VMK_PAGE_WRITE) != 0 &&
+        top - stack->start > STACK_LEFT)
         room = top - stack->start - STACK_LEFT;
     if (!vmk_round_up_u64(argument->size, BUFFER_ALIGNMENT, &size) || size > room)
         return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
@@ -144,6 +146,8 @@ place_buffer(struct call *call, unsigned i, vmkit_error **ret_error)
                              i, argument->size, room);
     call->top = top - size;
     call->arguments[i].bits = call->top;
+    if (call->goes_on)
+        return 0;
     /* In one go, and so that the guest need not fault for each page. */
     uint64_t first = call->top & ~PAGE_MASK;
     if (vmk_space_populate(space, first, top - first) == -ENOMEM)
@@ -198,6 +202,8 @@ place(struct call *call, vmkit_error **ret_error)
     const struct vmk_usermode_stubs stubs = vmk_usermode_get_stubs(process->usermode);
     struct vmk_user_regs regs = call->ready;
     vmk_callframe_enter(&regs, &stubs, &request, &call->frame);
+    if (call->goes_on)
+        return 0;
     int r = write_stack(call, vmk_sigframe_get_stack_pointer(&regs), call->frame.words,
                         call->frame.word_count * sizeof call->frame.words[0], ret_error);
     if (r < 0)
@@ -206,6 +212,18 @@ place(struct call *call, vmkit_error **ret_error)
     process->regs_replaced = true;
     process->call_return_sp = call->frame.return_stack_pointer;
     return 0;
+}
+
+/* A call goes on with what it was made with: the results are where these are. */
+static int
+check_same(const vmkit_sandbox *sandbox, const struct call *call, vmkit_error **ret_error)
+{
+    if (!call->goes_on || (call->function == sandbox->suspended.function &&
+                           call->frame.return_stack_pointer == call->process->call_return_sp))
+        return 0;
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                         "the sandbox is paused in another call, of the function at 0x%" PRIx64,
+                         sandbox->suspended.function);
 }
 
 static double
@@ -258,6 +276,18 @@ put_back(struct call *call)
     call->process->pause = call->pause;
 }
 
+/* It goes on from here another time. */
+static void
+suspend(vmkit_sandbox *sandbox, const struct call *call)
+{
+    sandbox->suspended = (struct vmk_suspended){
+        .what = VMK_SUSPENDED_CALL,
+        .function = call->function,
+        .ready = call->ready,
+        .pause = call->pause,
+    };
+}
+
 static int
 make_call(vmkit_sandbox *sandbox, struct call *call, enum vmk_sandbox_state *state,
           struct vmkit_sandbox_outcome *outcome, vmkit_error **ret_error)
@@ -268,9 +298,17 @@ make_call(vmkit_sandbox *sandbox, struct call *call, enum vmk_sandbox_state *sta
     int r = find_function(call, ret_error);
     if (r == 0)
         r = place(call, ret_error);
+    if (r == 0)
+        r = check_same(sandbox, call, ret_error);
     if (r < 0)
         return r;
     r = vmk_sandbox_enter(sandbox, &limits, state, ret_error);
+    sandbox->suspended.what = VMK_SUSPENDED_NONE;
+    if (*state == VMK_SANDBOX_READY && vmk_process_is_stopped(process)) {
+        suspend(sandbox, call);
+        vmk_sandbox_fill_outcome(sandbox, outcome);
+        return r;
+    }
     if (r == 0 && *state == VMK_SANDBOX_READY)
         r = collect(call, outcome, ret_error);
     process->call_return_sp = 0;
@@ -281,6 +319,23 @@ make_call(vmkit_sandbox *sandbox, struct call *call, enum vmk_sandbox_state *sta
     put_back(call);
     outcome->instruction_pointer = vmk_usermode_get_pc(process->usermode);
     return r;
+}
+
+/* From where the program stands, or from where it stood when the call began that was paused. */
+static int
+begin_call(vmkit_sandbox *sandbox, const struct vmkit_call *request, struct call *call,
+           vmkit_error **ret_error)
+{
+    struct vmk_process *process = &sandbox->process;
+    call->request = request;
+    call->process = process;
+    call->goes_on = sandbox->suspended.what == VMK_SUSPENDED_CALL;
+    call->ready = call->goes_on ? sandbox->suspended.ready : *process->regs;
+    call->pause = call->goes_on ? sandbox->suspended.pause : process->pause;
+    if (call->goes_on || !vmk_process_is_stopped(process))
+        return 0;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                         "the program is paused, and not where it is ready: let it go on first");
 }
 
 int
@@ -294,14 +349,11 @@ vmk_sandbox_call(vmkit_sandbox *sandbox, const struct vmkit_call *request,
     if (r < 0)
         return r;
     vmk_sandbox_ref(sandbox);
-    struct vmk_process *process = &sandbox->process;
     if (state == VMK_SANDBOX_READY) {
         struct call call;
-        call.request = request;
-        call.process = process;
-        call.ready = *process->regs;
-        call.pause = process->pause;
-        r = make_call(sandbox, &call, &state, outcome, ret_error);
+        r = begin_call(sandbox, request, &call, ret_error);
+        if (r == 0)
+            r = make_call(sandbox, &call, &state, outcome, ret_error);
     } else {
         r = vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
                           "the program is not ready: run it until it calls vmkit_guest_ready()");

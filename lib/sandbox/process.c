@@ -218,14 +218,30 @@ poll_until(struct vmk_process *process, struct pollfd *fds, nfds_t count, uint64
     return r < 0 && err != EINTR ? -err : ready;
 }
 
+/* The sandbox is to stand still. */
+static int
+pause_wait(struct vmk_process *process, uint64_t deadline_ns)
+{
+    uint64_t now = vmk_process_now_ns();
+    process->wait_paused = true;
+    process->wait_left_ns = deadline_ns > now ? deadline_ns - now : 0;
+    if (deadline_ns == UINT64_MAX)
+        process->wait_left_ns = UINT64_MAX;
+    return -EINTR;
+}
+
 int
 vmk_process_wait(struct vmk_process *process, struct pollfd *fds, nfds_t count,
                  uint64_t deadline_ns)
 {
+    if (process->wait_until_ns != 0)
+        deadline_ns = nearest(deadline_ns, process->wait_until_ns);
     for (;;) {
         vmk_process_check(process);
         if (vmk_process_ended(process) || vmk_signals_pending(process))
             return -EINTR;
+        if (vmk_process_pause_asked(process) && deadline_ns != 0)
+            return pause_wait(process, deadline_ns);
 
         uint64_t until = nearest(deadline_ns, process->wall_deadline_ns);
         until = nearest(until, vmk_signals_next_real_ns(process->signals));

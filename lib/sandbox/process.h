@@ -57,6 +57,8 @@ enum vmk_pause {
     VMK_PAUSE_RECEIVE,       /* In vmkit_guest_receive(), or */
     VMK_PAUSE_REPLY_RECEIVE, /* in vmkit_guest_reply_receive(), whose reply is done. */
     VMK_PAUSE_REPLIED,       /* Behind vmkit_guest_reply(). */
+    VMK_PAUSE_STOPPED,       /* At whatever instruction. */
+    VMK_PAUSE_IN_SYSCALL,    /* In a system call that waits, and is made again when it goes on. */
 };
 
 /* Why the guest may not go on. Set once, by whoever finds out first; see vmk_process_end(). */
@@ -101,6 +103,14 @@ struct vmk_process {
      * with it, so that a wait of the library ends. */
     atomic_bool killed;
     int wake_fd;
+
+    /* Set by vmkit_sandbox_pause() likewise. A wait that it ended sets `wait_paused` and what was
+     * left of it (UINT64_MAX: no end); one that goes on ends at `wait_until_ns`, unless that is 0.
+     */
+    atomic_bool pause_asked;
+    bool wait_paused;
+    uint64_t wait_left_ns;
+    uint64_t wait_until_ns;
 
     /* When the run has to be over, by CLOCK_MONOTONIC and by the CPU time of the process;
      * UINT64_MAX: never. */
@@ -150,6 +160,20 @@ vmk_process_killed(const struct vmk_process *process)
     return atomic_load_explicit(&process->killed, memory_order_relaxed);
 }
 
+/* Whether vmkit_sandbox_pause() was called, and nothing has come of it yet. */
+static inline bool
+vmk_process_pause_asked(const struct vmk_process *process)
+{
+    return atomic_load_explicit(&process->pause_asked, memory_order_relaxed);
+}
+
+/* Whether it stands where vmkit_sandbox_pause() stopped it. */
+static inline bool
+vmk_process_is_stopped(const struct vmk_process *process)
+{
+    return process->pause == VMK_PAUSE_STOPPED || process->pause == VMK_PAUSE_IN_SYSCALL;
+}
+
 static inline bool
 vmk_process_ended(const struct vmk_process *process)
 {
@@ -166,7 +190,10 @@ vmk_process_must_stop(struct vmk_process *process);
  * CLOCK_MONOTONIC in nanoseconds, UINT64_MAX for none. The number of entries with `revents`; 0 when
  * the deadline passed; -EINTR when the caller should return to the run loop with
  * -VMK_ERESTARTSYS, -VMK_ERESTARTNOHAND or -EINTR as the call demands. Every call of the library
- * that could block goes through here first, and then uses the descriptor without blocking. */
+ * that could block goes through here first, and then uses the descriptor without blocking.
+ *
+ * vmkit_sandbox_pause() ends it with -EINTR, too: the caller returns at once, leaving nothing
+ * changed, and is called again with the same arguments when the sandbox goes on. */
 int
 vmk_process_wait(struct vmk_process *process, struct pollfd *fds, nfds_t count,
                  uint64_t deadline_ns);

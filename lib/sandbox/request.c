@@ -45,12 +45,37 @@ check_stage(const struct vmk_process *process, const struct vmk_request *request
     return 0;
 }
 
+/* The program is where it can receive a request, or where one was paused. */
+static int
+check_standing(const vmkit_sandbox *sandbox, enum vmk_sandbox_state state, vmkit_error **ret_error)
+{
+    if (state != VMK_SANDBOX_READY)
+        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                             "the program is not ready: run it until it waits for a request");
+    if (!vmk_process_is_stopped(&sandbox->process) ||
+        sandbox->suspended.what == VMK_SUSPENDED_REQUEST)
+        return 0;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                         "the program is paused, and not where it is ready: let it go on first");
+}
+
+/* Note a request that goes on another time, or that it does not. */
+static void
+suspend(vmkit_sandbox *sandbox, const struct vmk_request *request, enum vmk_sandbox_state state)
+{
+    bool stopped = state == VMK_SANDBOX_READY && vmk_process_is_stopped(&sandbox->process);
+    sandbox->suspended.what = stopped ? VMK_SUSPENDED_REQUEST : VMK_SUSPENDED_NONE;
+    sandbox->suspended.request_stage = request->stage;
+}
+
 static int
 make_request(vmkit_sandbox *sandbox, struct vmk_request *request,
              const struct vmk_time_limits *limits, enum vmk_sandbox_state *state,
              struct vmkit_sandbox_outcome *outcome, vmkit_error **ret_error)
 {
     struct vmk_process *process = &sandbox->process;
+    if (sandbox->suspended.what == VMK_SUSPENDED_REQUEST)
+        request->stage = (enum vmk_request_stage)sandbox->suspended.request_stage;
     vmk_guest_call_resume(process, request);
     int r = check_stage(process, request, ret_error);
     if (r < 0)
@@ -58,6 +83,7 @@ make_request(vmkit_sandbox *sandbox, struct vmk_request *request,
     process->request = request;
     r = vmk_sandbox_enter(sandbox, limits, state, ret_error);
     process->request = NULL;
+    suspend(sandbox, request, *state);
     if (r == 0)
         r = check_stage(process, request, ret_error);
     if (r < 0)
@@ -86,11 +112,9 @@ vmk_sandbox_request(vmkit_sandbox *sandbox, const struct vmkit_request *request,
     if (r < 0)
         return r;
     vmk_sandbox_ref(sandbox);
-    if (state == VMK_SANDBOX_READY)
+    r = check_standing(sandbox, state, ret_error);
+    if (r == 0)
         r = make_request(sandbox, &own, &limits, &state, outcome, ret_error);
-    else
-        r = vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
-                          "the program is not ready: run it until it waits for a request");
     if (r == 0)
         *ret_reply_size = outcome->kind == VMKIT_OUTCOME_REPLIED ? own.reply_size : 0;
     vmk_sandbox_finish(sandbox, state);

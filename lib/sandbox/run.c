@@ -36,18 +36,29 @@ is_restart(int64_t result)
            result == -VMK_ERESTARTNOINTR;
 }
 
+/* The result of a system call that waited, and was paused: as if it had not been made yet. */
+static bool
+stand_in_syscall(struct loop *loop, int64_t result)
+{
+    struct vmk_process *process = loop->process;
+    if (!process->wait_paused)
+        return false;
+    process->wait_paused = false;
+    if (result >= 0)
+        return false;
+    vmk_signals_end_mask(process, false);
+    process->pause = VMK_PAUSE_IN_SYSCALL;
+    vmk_sandbox_take_pause(loop->sandbox);
+    return true;
+}
+
 /* False in a child of fork(2), in which a callback of the embedder came back: the pages with the
  * registers are its parent's. */
 static bool
-serve_syscall(struct loop *loop)
+answer_syscall(struct loop *loop, uint64_t number, const uint64_t args[6])
 {
     struct vmk_process *process = loop->process;
-    uint64_t args[6];
-    uint64_t number = vmk_usermode_get_syscall(process->usermode, args);
     const struct vmk_syscall *call = vmk_syscall_find(number);
-
-    process->syscalls++;
-    process->syscall_counts[number < VMK_SYSCALL_LIMIT ? number : VMK_SYSCALL_LIMIT - 1]++;
     int64_t result = -ENOSYS;
     process->touched |= call != NULL;
     if (call != NULL && call->serve != NULL)
@@ -56,6 +67,10 @@ serve_syscall(struct loop *loop)
         process->unknown_syscalls++;
     if (!vmk_vm_is_own(loop->sandbox->vm))
         return false;
+    process->wait_until_ns = 0;
+    if (stand_in_syscall(loop, result))
+        return true;
+    process->wait_left_ns = 0;
 
     if (is_restart(result) || vmk_signals_pending(process))
         vmk_signals_deliver(process, true, &result);
@@ -63,6 +78,31 @@ serve_syscall(struct loop *loop)
         vmk_usermode_set_result(process->usermode, result);
     loop->repeated_faults = 0;
     return true;
+}
+
+static bool
+serve_syscall(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    uint64_t args[6];
+    uint64_t number = vmk_usermode_get_syscall(process->usermode, args);
+    process->syscalls++;
+    process->syscall_counts[number < VMK_SYSCALL_LIMIT ? number : VMK_SYSCALL_LIMIT - 1]++;
+    return answer_syscall(loop, number, args);
+}
+
+/* One that was paused: its registers are those of the call. */
+static bool
+resume_syscall(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    uint64_t args[6];
+    uint64_t number = vmk_usermode_get_syscall(process->usermode, args);
+    if (__builtin_add_overflow(vmk_process_now_ns(), process->wait_left_ns,
+                               &process->wait_until_ns))
+        process->wait_until_ns = UINT64_MAX;
+    process->regs_replaced = false;
+    return answer_syscall(loop, number, args);
 }
 
 /* The host's side of a page fault. 0 when the guest can try again; otherwise the fault is the
@@ -210,6 +250,34 @@ prepare(struct vmk_process *process)
     process->regs_replaced = false;
 }
 
+/* Go on where the guest stood still. Signals may have become due meanwhile. */
+static bool
+begin(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    enum vmk_pause stood = process->pause;
+    process->pause = VMK_PAUSE_NONE;
+    vmk_process_check(process);
+    if (vmk_process_ended(process))
+        return true;
+    if (stood == VMK_PAUSE_IN_SYSCALL)
+        return resume_syscall(loop);
+    if (vmk_signals_pending(process))
+        vmk_signals_deliver(process, false, NULL);
+    return true;
+}
+
+static void
+pause_if_asked(struct loop *loop)
+{
+    struct vmk_process *process = loop->process;
+    if (!vmk_process_pause_asked(process) || vmk_process_killed(process) ||
+        vmk_process_ended(process) || process->pause != VMK_PAUSE_NONE)
+        return;
+    process->pause = VMK_PAUSE_STOPPED;
+    vmk_sandbox_take_pause(loop->sandbox);
+}
+
 int
 vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
@@ -218,12 +286,12 @@ vmk_sandbox_run_guest(vmkit_sandbox *sandbox, vmkit_error **ret_error)
     struct vmk_usermode_fault fault;
     bool changed = true;
 
-    /* Where it stood still before, signals may have become due meanwhile. */
-    process->pause = VMK_PAUSE_NONE;
-    vmk_process_check(process);
-    if (!vmk_process_ended(process) && vmk_signals_pending(process))
-        vmk_signals_deliver(process, false, NULL);
+    if (!begin(&loop))
+        return vmk_vm_check(sandbox->vm, ret_error);
     for (;;) {
+        /* On its way out of user mode it is nowhere yet. */
+        if (changed)
+            pause_if_asked(&loop);
         if (vmk_process_ended(process) || process->pause != VMK_PAUSE_NONE)
             return finish(&loop, ret_error);
         if (changed)

@@ -320,9 +320,15 @@ enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits, enum vmk_san
     if (r < 0)
         return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                    "setting a timer that would hold the limits of time");
+    enum vmk_pause stood = process->pause;
+    uint64_t exits = process->exits;
     r = vmk_sandbox_run_guest(sandbox, ret_error);
-    if (r == -EAGAIN)
+    if (r == -EAGAIN) {
+        /* It stands where it stood, unless something has been done for it. */
+        bool same = process->exits == exits + 1 && stood != VMK_PAUSE_IN_SYSCALL;
+        process->pause = same ? stood : VMK_PAUSE_STOPPED;
         return r;
+    }
     if (r < 0)
         *state = VMK_SANDBOX_FAILED;
     else
@@ -350,13 +356,28 @@ void
 vmk_sandbox_fill_outcome(const vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome)
 {
     const struct vmk_ending *ending = &sandbox->process.ending;
-    outcome->kind = ending->kind != 0 ? ending->kind : VMKIT_OUTCOME_READY;
+    enum vmkit_outcome_kind still =
+        vmk_process_is_stopped(&sandbox->process) ? VMKIT_OUTCOME_PAUSED : VMKIT_OUTCOME_READY;
+    outcome->kind = ending->kind != 0 ? ending->kind : still;
     outcome->exit_status = ending->exit_status;
     outcome->signal = ending->signal;
     outcome->signal_code = ending->signal_code;
     outcome->limit = ending->limit;
     outcome->fault_address = ending->fault_address;
     outcome->instruction_pointer = vmk_usermode_get_pc(sandbox->process.usermode);
+}
+
+/* A call that was paused has memory of the embedder to come back to, which a run has not. */
+static int
+check_suspended(const vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    if (sandbox->suspended.what == VMK_SUSPENDED_NONE)
+        return 0;
+    bool call = sandbox->suspended.what == VMK_SUSPENDED_CALL;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                         "the sandbox is paused in a %s: that goes on with a further %s",
+                         call ? "call" : "request",
+                         call ? "vmkit_sandbox_call()" : "vmkit_sandbox_request()");
 }
 
 int
@@ -368,7 +389,9 @@ vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
     if (r < 0)
         return r;
     vmk_sandbox_ref(sandbox);
-    r = vmk_sandbox_enter(sandbox, NULL, &state, ret_error);
+    r = check_suspended(sandbox, ret_error);
+    if (r == 0)
+        r = vmk_sandbox_enter(sandbox, NULL, &state, ret_error);
     if (r == 0)
         vmk_sandbox_fill_outcome(sandbox, outcome);
     vmk_sandbox_finish(sandbox, state);
@@ -376,18 +399,55 @@ vmk_sandbox_run(vmkit_sandbox *sandbox, struct vmkit_sandbox_outcome *outcome,
     return r;
 }
 
-void
-vmk_sandbox_kill(vmkit_sandbox *sandbox)
+/* Have the guest and its waits notice what `flag` says. Under the lock, so that who takes a flag
+ * back takes what was written for it back as well, and nothing else. */
+static void
+order(vmkit_sandbox *sandbox, atomic_bool *flag)
 {
     pthread_mutex_lock(&sandbox->vcpu_lock);
     struct vmkit_vcpu *vcpu = sandbox->vcpu;
     /* A child of fork(2) shares the eventfd with its parent, whose waits it would end for good. */
     if (vcpu != NULL && vmk_vm_is_own(vmk_vcpu_get_vm(vcpu))) {
-        /* In this order: who takes the flag back takes what was written back as well. */
         eventfd_write(sandbox->process.wake_fd, 1);
-        atomic_store(&sandbox->process.killed, true);
+        atomic_store(flag, true);
         vmk_vcpu_kick(vcpu);
     }
+    pthread_mutex_unlock(&sandbox->vcpu_lock);
+}
+
+void
+vmk_sandbox_kill(vmkit_sandbox *sandbox)
+{
+    order(sandbox, &sandbox->process.killed);
+}
+
+void
+vmk_sandbox_pause(vmkit_sandbox *sandbox)
+{
+    order(sandbox, &sandbox->process.pause_asked);
+}
+
+void
+vmk_sandbox_take_pause(vmkit_sandbox *sandbox)
+{
+    struct vmk_process *process = &sandbox->process;
+    eventfd_t value;
+    pthread_mutex_lock(&sandbox->vcpu_lock);
+    if (atomic_exchange(&process->pause_asked, false) && !vmk_process_killed(process))
+        eventfd_read(process->wake_fd, &value);
+    pthread_mutex_unlock(&sandbox->vcpu_lock);
+}
+
+void
+vmk_sandbox_forget_orders(vmkit_sandbox *sandbox)
+{
+    struct vmk_process *process = &sandbox->process;
+    eventfd_t value;
+    pthread_mutex_lock(&sandbox->vcpu_lock);
+    bool killed = atomic_exchange(&process->killed, false);
+    bool paused = atomic_exchange(&process->pause_asked, false);
+    if (killed || paused)
+        eventfd_read(process->wake_fd, &value);
     pthread_mutex_unlock(&sandbox->vcpu_lock);
 }
 

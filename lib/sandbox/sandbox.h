@@ -6,6 +6,7 @@
 #ifndef VMK_SANDBOX_SANDBOX_H
 #define VMK_SANDBOX_SANDBOX_H
 
+#include "arch/usermode.h"
 #include "kvm/system.h"
 #include "sandbox/account.h"
 #include "sandbox/process.h"
@@ -34,6 +35,17 @@ struct vmk_fork {
     uint64_t cpu_before_ns;                /* Of the process, when it was forked. */
 };
 
+/* What vmkit_sandbox_pause() stopped in the midst of a call or a request, which alone can go on. */
+enum vmk_suspension { VMK_SUSPENDED_NONE, VMK_SUSPENDED_CALL, VMK_SUSPENDED_REQUEST };
+
+struct vmk_suspended {
+    enum vmk_suspension what;
+    unsigned request_stage;
+    uint64_t function; /* Of the call, */
+    struct vmk_user_regs ready;
+    enum vmk_pause pause; /* and where the program stood before it. */
+};
+
 /* Where it stands in the pool that forked it; never changes. */
 struct vmk_pool_place {
     struct vmkit_pool *pool; /* NULL: in none */
@@ -54,6 +66,7 @@ struct vmkit_sandbox {
     struct vmkit_vm *vm;
     struct vmkit_vcpu *vcpu;
     struct vmk_fork fork;
+    struct vmk_suspended suspended;
     struct vmk_pool_place pool;
 };
 
@@ -102,6 +115,17 @@ vmk_sandbox_fill_outcome(const vmkit_sandbox *sandbox, struct vmkit_sandbox_outc
 
 void
 vmk_sandbox_kill(vmkit_sandbox *sandbox);
+
+void
+vmk_sandbox_pause(vmkit_sandbox *sandbox);
+
+/* The sandbox stands still: take the pause back that asked for it. */
+void
+vmk_sandbox_take_pause(vmkit_sandbox *sandbox);
+
+/* Take back whatever was asked for from outside. */
+void
+vmk_sandbox_forget_orders(vmkit_sandbox *sandbox);
 
 /* Keep a run from beginning while its results are read. -EBUSY while another thread runs it. */
 int

@@ -52,6 +52,17 @@ take(struct vmk_process_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error 
     return r;
 }
 
+/* Half of a call or a request is the embedder's. */
+static int
+check_suspended(const vmkit_sandbox *sandbox, vmkit_error **ret_error)
+{
+    if (sandbox->suspended.what == VMK_SUSPENDED_NONE)
+        return 0;
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                         "the sandbox is paused in a %s, of which there is no snapshot",
+                         sandbox->suspended.what == VMK_SUSPENDED_CALL ? "call" : "request");
+}
+
 int
 vmk_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot, vmkit_error **ret_error)
 {
@@ -62,7 +73,9 @@ vmk_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot, vmki
     vmk_snapshot_init(&snapshot->base, &vmk_snapshot_of_sandbox);
     int r = vmk_sandbox_begin(sandbox, &snapshot->state, ret_error);
     if (r == 0) {
-        r = take(snapshot, sandbox, ret_error);
+        r = check_suspended(sandbox, ret_error);
+        if (r == 0)
+            r = take(snapshot, sandbox, ret_error);
         vmk_sandbox_finish(sandbox, snapshot->state);
     }
     if (r < 0)

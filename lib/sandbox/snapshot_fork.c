@@ -44,8 +44,12 @@ void
 vmk_fork_begin(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty)
 {
     struct vmk_process *process = &sandbox->process;
+    sandbox->suspended.what = VMK_SUSPENDED_NONE;
     process->ending = (struct vmk_ending){0};
     process->pause = sandbox->fork.snapshot->pause;
+    process->call_return_sp = 0;
+    process->wait_paused = false;
+    process->wait_until_ns = 0;
     process->regs_replaced = true;
     process->touched = false;
     process->generation = novelty->generation;

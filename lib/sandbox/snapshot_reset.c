@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 /* One instruction has no more of them than this. */
 #define MAX_EXITS 8
@@ -90,15 +89,6 @@ restore_vcpu(vmkit_sandbox *sandbox, vmkit_error **ret_error)
     return r < 0 ? r : vmk_usermode_restore(usermode, sandbox->fork.snapshot->usermode, ret_error);
 }
 
-/* Take back a kill, with what it wrote. */
-static void
-forget_kill(struct vmk_process *process)
-{
-    eventfd_t value;
-    if (atomic_exchange(&process->killed, false))
-        eventfd_read(process->wake_fd, &value);
-}
-
 static void
 clear_statistics(vmkit_sandbox *sandbox)
 {
@@ -142,7 +132,7 @@ reset_all(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty, vmkit_error
     int r = restore_vcpu(sandbox, ret_error);
     if (r < 0)
         return r;
-    forget_kill(&sandbox->process);
+    vmk_sandbox_forget_orders(sandbox);
     vmk_frames_restore(sandbox->frames, &sandbox->space.paging, &log);
     r = reset_process(sandbox, ret_error);
     if (r < 0)
@@ -171,7 +161,7 @@ make_anew(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty, enum vmk_sa
           vmkit_error **ret_error)
 {
     vmk_sandbox_drop_machine(sandbox);
-    forget_kill(&sandbox->process);
+    vmk_sandbox_forget_orders(sandbox);
     int r = vmk_fork_make_machine(sandbox, ret_error);
     if (r < 0)
         return r;

@@ -132,6 +132,8 @@ vmk_state_save_process(struct vmk_state_writer *writer)
     vmk_bytes_put_u64(writer->bytes, process->output_bytes);
     vmk_bytes_put_u64(writer->bytes, process->random_va);
     save_task(writer->bytes, &process->task);
+    if (process->wait_left_ns != 0)
+        vmk_bytes_put_u64(writer->bytes, process->wait_left_ns);
     return 0;
 }
 
@@ -174,5 +176,8 @@ vmk_state_load_process(struct vmk_state_reader *reader)
         return vmk_state_bad(reader, "a user or group number of %u", UINT32_MAX);
     if (process->umask > 0777)
         return vmk_state_bad(reader, "a file mode mask of 0%o", process->umask);
-    return load_task(reader, &process->task);
+    int r = load_task(reader, &process->task);
+    /* It is there when something is left of a wait. */
+    process->wait_left_ns = r == 0 && reader->in.left != 0 ? vmk_cursor_get_u64(&reader->in) : 0;
+    return r;
 }

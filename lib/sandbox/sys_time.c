@@ -8,7 +8,8 @@
  *
  * Linux restarts a sleep through restart_syscall(2) when it was interrupted without a handler. Here
  * a wait is interrupted by nothing but a signal that runs a handler or ends the process, so that a
- * relative sleep is simply EINTR with the remaining time.
+ * relative sleep is simply EINTR with the remaining time. One that is paused is made again, and the
+ * wait knows how long (vmk_process_wait()).
  */
 #include "sandbox/clock.h"
 #include "sandbox/guest_abi.h"
@@ -130,7 +131,7 @@ static int64_t
 sleep_until(struct vmk_process *process, uint64_t deadline_ns, uint64_t remaining_va)
 {
     int r = vmk_process_wait(process, NULL, 0, deadline_ns);
-    if (r != -EINTR || remaining_va == 0)
+    if (r != -EINTR || remaining_va == 0 || process->wait_paused)
         return r;
     uint64_t now = vmk_process_now_ns();
     int64_t written = write_ns(process, remaining_va, deadline_ns > now ? deadline_ns - now : 0);

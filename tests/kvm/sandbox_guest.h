@@ -22,6 +22,7 @@ extern const struct guest_image guest_probe;
 extern const struct guest_image guest_probe_pie;
 extern const struct guest_image guest_call;
 extern const struct guest_image guest_call_pie;
+extern const struct guest_image guest_pause;
 extern const struct guest_image guest_request;
 extern const struct guest_image guest_request_cxx;
 extern const struct guest_image guest_snapshot;

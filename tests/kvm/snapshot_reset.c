@@ -188,6 +188,42 @@ kill_after(void *sandbox)
     return NULL;
 }
 
+static void *
+pause_after(void *sandbox)
+{
+    usleep(10000);
+    vmkit_sandbox_pause(sandbox);
+    return NULL;
+}
+
+/* In the midst of what it did, and a fork of it there is the same to the byte. */
+START_TEST(nothing_is_left_of_one_that_was_paused)
+{
+    set_up();
+    for (int i = 0; i < 6; i++) {
+        pthread_t thread;
+        vmkit_snapshot *within = NULL;
+        ck_assert_int_eq(pthread_create(&thread, NULL, pause_after, fork_), 0);
+        snapshot_guest_do(fork_, i % 2 == 0 ? "soil-end" : "exhaust-slowly", 2,
+                          VMKIT_OUTCOME_PAUSED);
+        pthread_join(thread, NULL);
+        ck_assert_int_eq(vmkit_sandbox_snapshot(fork_, &within, NULL), 0);
+        vmkit_sandbox *copy = snapshot_guest_fork(within, NULL);
+        ck_assert_uint_eq(snapshot_guest_count_canaries(copy),
+                          snapshot_guest_count_canaries(fork_));
+        /* But for the flags that are KVM's. */
+        fork_->process.regs->rflags = copy->process.regs->rflags;
+        ck_assert_int_eq(
+            memcmp(copy->process.regs, fork_->process.regs, sizeof *copy->process.regs), 0);
+        vmkit_sandbox_unref(copy);
+        vmkit_snapshot_unref(within);
+        reset_and_compare();
+    }
+    ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+    tear_down();
+}
+END_TEST
+
 /* It does not matter where the kill comes: in the guest, on the way in or out, in the library. */
 START_TEST(nothing_is_left_of_one_that_was_killed)
 {
@@ -429,6 +465,7 @@ make_suite(void)
     tcase_add_loop_test(tcase, nothing_is_left_of_one_that_reached_its_time, 0, 2);
     tcase_add_test(tcase, the_processor_sees_no_page_of_before);
     tcase_add_test(tcase, nothing_is_left_of_one_that_was_killed);
+    tcase_add_test(tcase, nothing_is_left_of_one_that_was_paused);
     tcase_add_test(tcase, a_kill_before_the_reset_does_not_hold_after_it);
     tcase_add_test(tcase, a_program_sees_no_difference);
     tcase_add_test(tcase, statistics_begin_anew);

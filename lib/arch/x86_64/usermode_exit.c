@@ -291,12 +291,27 @@ is_user_stub(uint64_t rip)
     return rip - (STUB_VA + STUB_RETURN) < STUB_USER_END - STUB_RETURN;
 }
 
+/* Whether KVM has an exception for the guest that it has not delivered yet. It belongs to the
+ * instruction where the guest stands, and would come to whatever else was put there. */
+static bool
+is_event_on_its_way(struct vmk_usermode *usermode)
+{
+    const struct vmk_kvm_system *system =
+        vmk_kvm_vm_get_system(vmk_kvm_vcpu_get_vm(usermode->vcpu));
+    struct vmkit_x86_events events = {.size = sizeof events};
+    return vmk_kvm_system_has(system, VMKIT_CAPABILITY_VCPU_EVENTS) &&
+           vmk_kvm_x86_get_events(usermode->vcpu, &events, NULL) == 0 &&
+           (events.exception_injected != 0 || events.exception_pending != 0);
+}
+
 bool
 vmk_usermode_interrupt(struct vmk_usermode *usermode)
 {
     struct vmk_user_regs *regs = usermode->regs;
     uint64_t within = regs->rip - STUB_VA;
     if (within >= VMK_PAGE_SIZE || is_user_stub(regs->rip)) {
+        if (is_event_on_its_way(usermode))
+            return false;
         usermode->position = AT_USER;
         return true;
     }

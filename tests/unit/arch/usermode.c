@@ -29,6 +29,7 @@ static struct {
     _Alignas(4096) uint8_t run[RUN_SIZE];
     uint64_t lstar;
     uint16_t code_selector;
+    struct kvm_vcpu_events events;
 } fake;
 
 static struct {
@@ -101,6 +102,9 @@ fake_ioctl(void *context, int fd, unsigned long request, uintptr_t argument)
     case KVM_GET_SREGS:
         memset((void *)argument, 0, sizeof(struct kvm_sregs));
         ((struct kvm_sregs *)argument)->cs.selector = fake.code_selector;
+        return 0;
+    case KVM_GET_VCPU_EVENTS:
+        memcpy((void *)argument, &fake.events, sizeof fake.events);
         return 0;
     case KVM_SET_MSRS:
         note_msrs((const struct kvm_msrs *)argument);
@@ -413,6 +417,20 @@ START_TEST(who_ends_on_the_way_in_stood_where_the_way_began)
 }
 END_TEST
 
+START_TEST(an_exception_on_its_way_comes_first)
+{
+    struct vmk_user_regs *regs = vmk_usermode_get_regs(guest.usermode);
+    regs->rip = CODE;
+    ck_assert(vmk_usermode_interrupt(guest.usermode));
+    fake.events.exception.injected = _i == 0;
+    fake.events.exception.pending = _i == 1;
+    ck_assert(!vmk_usermode_interrupt(guest.usermode));
+    ck_assert_uint_eq(regs->rip, CODE);
+    fake.events = (struct kvm_vcpu_events){0};
+    ck_assert(vmk_usermode_interrupt(guest.usermode));
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -428,6 +446,7 @@ make_suite(void)
     tcase_add_test(tcase, a_function_returns_by_a_syscall_of_its_own);
     tcase_add_test(tcase, the_stubs_of_vectors_are_the_programs_own_code);
     tcase_add_test(tcase, who_ends_on_the_way_in_stood_where_the_way_began);
+    tcase_add_loop_test(tcase, an_exception_on_its_way_comes_first, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }
