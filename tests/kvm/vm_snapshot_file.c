@@ -359,7 +359,11 @@ open_bytes(int fd, vmkit_snapshot **ret_snapshot)
     return result;
 }
 
-START_TEST(every_truncation_is_refused)
+/* tests/unit/vm/snapshot_file.c does every length and every bit, of a file without processors. */
+#define LENGTH_STEP 53
+#define BIT_STEP 251
+
+START_TEST(a_file_that_is_cut_is_refused)
 {
     size_t size;
     uint8_t *data = make_small_file(&size);
@@ -368,6 +372,8 @@ START_TEST(every_truncation_is_refused)
     ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
     int descriptors = count_descriptors();
     while (size-- > 0) {
+        if (size % LENGTH_STEP != 0)
+            continue;
         ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
         ck_assert_int_eq(open_bytes(fd, &snapshot), -EINVAL);
     }
@@ -389,18 +395,15 @@ use(vmkit_snapshot *snapshot)
     guest_free(&guest);
 }
 
-START_TEST(every_bit_that_flips_is_refused_or_harmless)
+START_TEST(a_bit_that_flips_is_refused_or_harmless)
 {
     size_t size, accepted = 0;
     uint8_t *data = make_small_file(&size);
     int fd = memfd_create("test", MFD_CLOEXEC);
     ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-    for (size_t bit = 0; bit < size * 8; bit++) {
+    for (size_t bit = 0; bit < size * 8; bit += BIT_STEP) {
         vmkit_snapshot *snapshot = NULL;
         uint8_t byte = data[bit / 8] ^ (uint8_t)(1 << bit % 8);
-        /* The one page that is mapped is the guest's own: one bit of each 64 bytes will do. */
-        if (bit / 8 / PAGE == 1 && bit % 512 != 5)
-            continue;
         ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)(bit / 8)), 1);
         if (open_bytes(fd, &snapshot) == 0) {
             use(snapshot);
@@ -410,8 +413,8 @@ START_TEST(every_bit_that_flips_is_refused_or_harmless)
         ck_assert_int_eq(pwrite(fd, &data[bit / 8], 1, (off_t)(bit / 8)), 1);
     }
     /* That page, and a few bytes between parts. */
-    ck_assert_uint_ge(accepted, PAGE / 64);
-    ck_assert_uint_le(accepted, PAGE / 64 + 64 * 8);
+    ck_assert_uint_ge(accepted, PAGE * 8 / BIT_STEP);
+    ck_assert_uint_le(accepted, (PAGE + 64) * 8 / BIT_STEP + 1);
     close(fd);
     free(data);
 }
@@ -512,8 +515,8 @@ make_suite(void)
     tcase_add_test(tcase, a_merged_chain_is_the_full_save_of_that_moment);
     tcase_add_test(tcase, where_the_guest_has_not_run_an_increment_has_no_page);
     tcase_add_test(tcase, a_restore_that_fails_leaves_nothing_behind);
-    tcase_add_test(tcase, every_truncation_is_refused);
-    tcase_add_test(tcase, every_bit_that_flips_is_refused_or_harmless);
+    tcase_add_test(tcase, a_file_that_is_cut_is_refused);
+    tcase_add_test(tcase, a_bit_that_flips_is_refused_or_harmless);
     tcase_add_test(tcase, a_full_disk_is_an_error);
     tcase_add_test(tcase, threads_save_one_snapshot_at_once);
     tcase_add_test(tcase, arguments_are_checked);

@@ -550,6 +550,71 @@ START_TEST(a_file_of_something_else_is_refused)
 }
 END_TEST
 
+/* A file with one page of memory, that is in the folder and here. */
+static uint8_t *
+make_small_file(size_t *ret_size)
+{
+    fixture_fill(bytes, 0, 1, 1);
+    struct vmkit_snapshot *snapshot = take_part(NULL, 2 * PAGE);
+    save_ok(snapshot, NULL, 0, "small");
+    vmk_snapshot_unref(snapshot);
+    return fixture_read(fixture_path("small"), ret_size);
+}
+
+static int
+open_bytes(int fd, struct vmkit_snapshot **ret_snapshot)
+{
+    const struct vmk_snapshot_place place = {.fd = fd};
+    vmkit_error *error = NULL;
+    int result = vmk_snapshot_open(&place, false, NULL, kinds, 2, ret_snapshot, &error);
+    ck_assert(result == 0 || result == -EINVAL || result == -ENOTSUP);
+    ck_assert_int_eq(result < 0, error != NULL);
+    vmk_error_unref(error);
+    return result;
+}
+
+START_TEST(every_truncation_is_refused)
+{
+    size_t size;
+    struct vmkit_snapshot *opened = NULL;
+    free(make_small_file(&size));
+    int fd = open(fixture_path("small"), O_RDWR | O_CLOEXEC);
+    while (size-- > 0) {
+        ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
+        ck_assert_int_eq(open_bytes(fd, &opened), -EINVAL);
+    }
+    close(fd);
+}
+END_TEST
+
+/* One bit of each byte. */
+START_TEST(every_bit_that_flips_is_refused_or_harmless)
+{
+    size_t size, accepted = 0;
+    uint8_t page[VMK_IMAGE_PAGE], *file = make_small_file(&size);
+    int fd = open(fixture_path("small"), O_RDWR | O_CLOEXEC);
+    for (size_t bit = (size_t)_i; bit < size * 8; bit += 8) {
+        struct vmkit_snapshot *opened = NULL;
+        uint8_t byte = file[bit / 8] ^ (uint8_t)(1 << bit % 8);
+        ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)(bit / 8)), 1);
+        if (open_bytes(fd, &opened) == 0) {
+            struct vmk_image *image = vmk_vm_snapshot_get_image(opened);
+            ck_assert_int_eq(vmk_image_read(image, START, page, sizeof page), 0);
+            /* The mapped page is what the file has; all else is as it was. */
+            ck_assert_int_eq(memcmp(page, bytes, sizeof page) == 0, bit / 8 / PAGE != 1);
+            vmk_snapshot_unref(opened);
+            accepted++;
+        }
+        ck_assert_int_eq(pwrite(fd, &file[bit / 8], 1, (off_t)(bit / 8)), 1);
+    }
+    /* That page, and a few bytes between parts. */
+    ck_assert_uint_ge(accepted, PAGE);
+    ck_assert_uint_le(accepted, PAGE + 64);
+    close(fd);
+    free(file);
+}
+END_TEST
+
 START_TEST(kinds_do_not_mix)
 {
     struct vmkit_snapshot other, *snapshot = take(NULL);
@@ -791,6 +856,8 @@ make_suite(void)
     tcase_add_test(tcase, a_snapshot_of_another_machine_may_be_the_parent);
     tcase_add_test(tcase, a_parent_is_the_one_that_is_named);
     tcase_add_test(tcase, a_file_of_something_else_is_refused);
+    tcase_add_test(tcase, every_truncation_is_refused);
+    tcase_add_loop_test(tcase, every_bit_that_flips_is_refused_or_harmless, 0, 8);
     tcase_add_test(tcase, kinds_do_not_mix);
     tcase_add_test(tcase, memory_above_the_limit_is_refused);
     tcase_add_test(tcase, a_cancelled_call_leaves_nothing);
