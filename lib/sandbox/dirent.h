@@ -15,7 +15,7 @@ struct vmk_mount_point;
 struct vmk_process;
 
 /* What the library collects at the most before it copies to the guest. */
-#define VMK_DIRENT_BYTES_MAX 32768
+#define VMK_DIRENT_BYTES_MAX 8192
 
 struct vmk_dirent_sink {
     char *buffer;

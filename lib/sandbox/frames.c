@@ -258,6 +258,33 @@ vmk_frames_has_plenty(const struct vmk_frames *frames, uint64_t size)
     return used < limit && limit - used >= size + limit / 4;
 }
 
+/* Memory that the embedder has locked (mlockall) is taken away only by a call that says so, which
+ * Linux has had since 5.18. */
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+static bool
+take_away(void *at, uint64_t size)
+{
+    return madvise(at, size, MADV_DONTNEED) == 0 || madvise(at, size, MADV_DONTNEED_LOCKED) == 0;
+}
+
+/* The same by hand: what the guest has of the pages goes, and then what is in them. */
+static void
+overwrite(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
+{
+    const struct vmk_frames_image *image = frames->image;
+    uint64_t copied = image == NULL || gpa >= image->size ? 0 : image->size - gpa;
+    copied = copied < size ? copied : size;
+    mprotect(frames->memory + gpa, size, PROT_READ);
+    while (mprotect(frames->memory + gpa, size, PROT_READ | PROT_WRITE) < 0)
+        sched_yield();
+    if (copied != 0)
+        memcpy(frames->memory + gpa, image->memory + gpa, copied);
+    memset(frames->memory + gpa + copied, 0, size - copied);
+}
+
 /* Make the host's memory under frames zeros again, without pages; or, where it is a copy, what was
  * copied. */
 void
@@ -274,8 +301,9 @@ vmk_frames_discard(struct vmk_frames *frames, uint64_t gpa, uint64_t size)
         madvise(frames->memory + gpa, size, MADV_DONTDUMP);
         return;
     }
-    madvise(frames->memory + gpa, size, MADV_DONTNEED);
-    if (mapped)
+    if (!take_away(frames->memory + gpa, size))
+        overwrite(frames, gpa, size);
+    else if (mapped)
         memset(frames->memory + gpa, 0, size);
 }
 

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define CHUNK 65536
+#define CHUNK 16384
 
 /* A position that is the caller's, at `address`, or the file's own. */
 struct position {
