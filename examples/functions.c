@@ -4,6 +4,8 @@
  * sandbox that nobody used before. The program makes its table once; a snapshot of it is the
  * template of a pool; each call takes a warm sandbox, calls and gives it back, which resets it.
  */
+#include "output.h"
+
 #include <vmkit/vmkit.h>
 
 #include <libgen.h>
@@ -216,8 +218,8 @@ find_program(void)
     return program;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
     unsigned long calls = 10000, threads = 4, sandboxes = 0;
     const char *program = NULL;
@@ -271,4 +273,10 @@ main(int argc, char **argv)
     vmkit_snapshot_unref(snapshot);
     free(latencies);
     return wrong == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+    return output_finish("functions", run(argc, argv), EXIT_FAILURE);
 }

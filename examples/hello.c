@@ -69,5 +69,9 @@ main(int argc, char **argv)
     vmkit_vcpu_unref(vcpu);
     vmkit_vm_unref(vm);
     vmkit_memory_unref(memory);
+    if (fflush(stdout) != 0) {
+        perror("hello: standard output");
+        return EXIT_FAILURE;
+    }
     return end.reason == VMKIT_EXIT_HALT ? EXIT_SUCCESS : EXIT_FAILURE;
 }

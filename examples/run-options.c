@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SECONDS_MAX 1000000000
+
 enum {
     OPTION_MEMORY = 256,
     OPTION_CPU_TIME,
@@ -137,7 +139,11 @@ parse_seconds(const char *option, const char *text, uint64_t *ret_nanoseconds)
     char *end;
     double seconds = strtod(text, &end);
 
-    if (length == 0 || text[length] != '\0' || *end != '\0' || seconds > 1e9) {
+    if (seconds > SECONDS_MAX) {
+        run_complain("%s takes up to %d seconds, not '%s'", option, SECONDS_MAX, text);
+        return false;
+    }
+    if (length == 0 || text[length] != '\0' || *end != '\0') {
         run_complain("%s takes seconds such as 2 or 0.5, not '%s'", option, text);
         return false;
     }

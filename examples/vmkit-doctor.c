@@ -3,6 +3,8 @@
  * vmkit-doctor: what this host's KVM offers, for a person or (--json) for a script, and what to do
  * when it cannot be used.
  */
+#include "output.h"
+
 #include <vmkit/vmkit.h>
 
 #include <inttypes.h>
@@ -124,8 +126,8 @@ complain(const char *what, const char *argument)
     return 2;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
     const char *device = "/dev/kvm";
     vmkit_host *host = NULL;
@@ -163,4 +165,10 @@ main(int argc, char **argv)
     bool usable = vmkit_host_get_status(host) == VMKIT_HOST_USABLE;
     vmkit_host_unref(host);
     return usable ? 0 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+    return output_finish("vmkit-doctor", run(argc, argv), 1);
 }

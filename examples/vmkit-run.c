@@ -5,6 +5,7 @@
  * It shows the whole life of a sandbox: a configuration (run-options.c), the sandbox, a second
  * thread that kills it on Ctrl-C, the run on the main thread, the outcome and the statistics.
  */
+#include "output.h"
 #include "run-options.h"
 
 #include <errno.h>
@@ -236,5 +237,5 @@ main(int argc, char **argv)
     if (status == -1)
         status = run(&options);
     run_options_clear(&options);
-    return status;
+    return output_finish("vmkit-run", status, RUN_FAILED);
 }

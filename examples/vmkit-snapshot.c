@@ -3,6 +3,7 @@
  * vmkit-snapshot: says what snapshot files are, checks them, merges a chain of them, and compares
  * two. It runs nothing that is in them.
  */
+#include "output.h"
 #include "progress.h"
 
 #include <vmkit/vmkit.h>
@@ -407,7 +408,5 @@ main(int argc, char **argv)
     for (int i = 0; i < MAX_FILES; i++)
         vmkit_snapshot_file_unref(program.files[i]);
     vmkit_snapshot_options_unref(program.options);
-    if (fflush(stdout) != 0)
-        status = STATUS_TROUBLE;
-    return status;
+    return output_finish("vmkit-snapshot", status, STATUS_TROUBLE);
 }

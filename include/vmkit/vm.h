@@ -390,9 +390,9 @@ enum vmkit_ioeventfd_flags {
  * @param value With VMKIT_IOEVENTFD_MATCH the value that counts, otherwise 0.
  * @param fd The eventfd. KVM keeps its own reference; the caller may close it.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL, an unknown space or flag, another length, or a descriptor that is
- *         no eventfd; -EEXIST when that write signals an eventfd already; -ENOTSUP where KVM has no
- *         ioeventfd; -ENOSPC when it takes no more; -ENOMEM; -EIO.
+ * @return 0; -EINVAL for a NULL, an unknown space or flag, another length, a port beyond 0xffff, or
+ *         a descriptor that is no eventfd; -EEXIST when that write signals an eventfd already;
+ * -ENOTSUP where KVM has no ioeventfd; -ENOSPC when it takes no more; -ENOMEM; -EIO.
  *
  * Any thread, with vCPUs running or not.
  * @since 0.1

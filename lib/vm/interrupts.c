@@ -5,11 +5,15 @@
  * 4.16, and 5 on "request_interrupt_window").
  */
 #include "arch/machine.h"
+#include "util/checked.h"
 #include "vm/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
+
+#define PORTS 0x10000
 
 static int
 check_eventfd(int fd, vmkit_error **ret_error)
@@ -32,6 +36,18 @@ check_irqchip(struct vmkit_vm *vm, enum vmk_vm_irqchip least, vmkit_error **ret_
                              : "the VM was made without an interrupt controller");
 }
 
+/* KVM would take any, and never signal it. */
+static int
+check_port(const struct vmk_kvm_doorbell *doorbell, vmkit_error **ret_error)
+{
+    if (!doorbell->pio || vmk_range_inside(doorbell->address, doorbell->size, 0, PORTS))
+        return 0;
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_OUT_OF_RANGE,
+                         "an ioeventfd of %" PRIu32 " bytes at port 0x%" PRIx64
+                         " ends beyond the last port, 0xffff",
+                         doorbell->size, doorbell->address);
+}
+
 int
 vmk_vm_set_ioeventfd(struct vmkit_vm *vm, const struct vmk_kvm_doorbell *doorbell, bool assign,
                      vmkit_error **ret_error)
@@ -41,6 +57,8 @@ vmk_vm_set_ioeventfd(struct vmkit_vm *vm, const struct vmk_kvm_doorbell *doorbel
         result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IOEVENTFD, ret_error);
     if (result == 0)
         result = check_eventfd(doorbell->fd, ret_error);
+    if (result == 0 && assign)
+        result = check_port(doorbell, ret_error);
     return result < 0 ? result : vmk_kvm_vm_set_ioeventfd(vm->kvm, doorbell, assign, ret_error);
 }
 

@@ -400,6 +400,12 @@ START_TEST(an_ioeventfd_is_signalled_without_an_exit)
     ASSERT_OK(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, bell, &error));
     ASSERT_OK(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x20, 2, VMKIT_IOEVENTFD_MATCH, 7,
                                      match, &error));
+    ASSERT_FAILS(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x10000, 1, 0, 0, match, &error),
+                 EINVAL, VMKIT_ERROR_OUT_OF_RANGE, "beyond the last port");
+    ASSERT_FAILS(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0xffff, 2, 0, 0, match, &error),
+                 EINVAL, VMKIT_ERROR_OUT_OF_RANGE, "port 0xffff");
+    ASSERT_OK(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0xffff, 1, 0, 0, match, &error));
+    ASSERT_OK(vmkit_vm_remove_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0xffff, 1, 0, 0, match, &error));
     ASSERT_FAILS(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, match, &error),
                  EEXIST, VMKIT_ERROR_EXISTS, "KVM_IOEVENTFD");
     guest_halt(&guest);
