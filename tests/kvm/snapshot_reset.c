@@ -133,9 +133,9 @@ START_TEST(nothing_is_left_of_one_that_reached_its_time)
     ck_assert_int_eq(vmkit_sandbox_config_new(&config, NULL), 0);
     vmkit_sandbox_config_set_memory_limit(config, 64 * MIB, NULL);
     if (_i == 0)
-        vmkit_sandbox_config_set_wall_time_limit(config, 300 * MILLISECOND, NULL);
+        vmkit_sandbox_config_set_wall_time_limit(config, 1500 * MILLISECOND, NULL);
     else
-        vmkit_sandbox_config_set_cpu_time_limit(config, 300 * MILLISECOND, NULL);
+        vmkit_sandbox_config_set_cpu_time_limit(config, 1500 * MILLISECOND, NULL);
     set_up_with(config);
     for (int i = 0; i < 2; i++) {
         snapshot_guest_do(fork_, "soil-end", 2, VMKIT_OUTCOME_LIMIT);
