@@ -21,6 +21,7 @@ extern const struct probe probe_memory[];
 extern const struct probe probe_rights[];
 extern const struct probe probe_cpu[];
 extern const struct probe probe_hostile[];
+extern const struct probe probe_fuzz[];
 extern const struct probe probe_exhaust[];
 extern const struct probe probe_process[];
 extern const struct probe probe_exec[];
