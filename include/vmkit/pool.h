@@ -102,8 +102,9 @@ vmkit_pool_unref(vmkit_pool *pool);
  * @param ret_sandbox Receives the sandbox, which stands where the snapshot was taken. It is the
  *        caller's until vmkit_pool_give_back(), which takes the reference back.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for NULL; -EAGAIN when none came free in time; or an error of
- *         vmkit_snapshot_fork(), when a new one was to be made.
+ * @return 0; -EINVAL for NULL; -EAGAIN when none came free in time; -EIO in a child of fork(2),
+ *         whose parent made the pool; or an error of vmkit_snapshot_fork(), when a new one was to
+ *         be made.
  *
  * Threads that wait are served in the order in which they came. A sandbox that is released instead
  * of given back keeps its place in the limit. Any thread.

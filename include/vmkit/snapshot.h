@@ -82,9 +82,10 @@ struct vmkit_snapshot_info {
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs the sandbox; -ENOTSUP when its program
  *         has ended or it has failed, is paused in a call or a request, or has open what a snapshot
- * cannot hold, which the message names; -ENOENT when an open file of a host folder is no longer
- * there; -E2BIG when the memory limit has no room for the files that it has mapped; -EIO when KVM
- * or the host failed; -ENOMEM.
+ *         cannot hold, which the message names; -ENOENT when an open file of a host folder is no
+ *         longer there; -E2BIG when the memory limit has no room for the files that it has mapped;
+ *         -EIO when KVM or the host failed, and in a child of fork(2), whose parent made the
+ *         sandbox; -ENOMEM.
  *
  * Its memory is copied, once. Any thread.
  * @since 0.1
@@ -157,11 +158,12 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
 /**
  * @brief Bring a sandbox back to the snapshot that it was forked from.
  * @param sandbox The sandbox, whether it is ready, was never run, has ended in whichever way, or
- * has failed.
+ *        has failed.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs it; -ENOTSUP when it was not forked from
- * a snapshot; -EIO when KVM failed, -ENOMEM, or an error of vmkit_snapshot_fork(): then it is as it
- * was, or has failed and can be reset again or released.
+ *         a snapshot; -EIO when KVM failed, and in a child of fork(2), whose parent made it;
+ *         -ENOMEM, or an error of vmkit_snapshot_fork(): then it is as it was, or has failed and
+ *         can be reset again or released.
  *
  * Nothing of what it did is left, and it has what the configuration of its fork gave; the random
  * bytes are new ones. Output that was kept since is gone. A vmkit_sandbox_kill() before the reset
@@ -319,7 +321,8 @@ vmkit_snapshot_save_fd(vmkit_snapshot *snapshot, int fd, vmkit_snapshot_options 
  *         file or one that has no file, and, with the kind bad-snapshot, for a file that is
  * damaged, cut or hostile, and for a parent that is another one or was changed; -ENOTSUP for a
  * later version, another architecture, a snapshot of something else, and a parent of another kind;
- *         -ENOENT also for a parent that is missing; -E2BIG above the limit of memory; -ECANCELED;
+ *         -ENOENT also for a parent that is missing; -E2BIG above the limit of memory, or for a
+ *         copy above that of file sizes (RLIMIT_FSIZE); -ECANCELED;
  *         -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENAMETOOLONG, -ENXIO, -EMFILE, -ENFILE or
  *         -EIO from opening and reading; -ENOMEM.
  *

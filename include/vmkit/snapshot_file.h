@@ -263,7 +263,8 @@ vmkit_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_
  * @param ret_file Receives the file; the caller releases it with vmkit_snapshot_file_unref().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an unknown flag, a file that is no regular one, or, with the kind
- *         bad-snapshot, one that is damaged, cut or hostile; -ENOTSUP for a later version; -ENOENT,
+ *         bad-snapshot, one that is damaged, cut or hostile; -ENOTSUP for a later version; -E2BIG
+ *         when a copy would be above this process's limit of file sizes (RLIMIT_FSIZE); -ENOENT,
  *         -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -EMFILE, -ENFILE or -EIO from opening and reading;
  *         -ENOMEM.
  *

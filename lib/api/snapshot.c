@@ -12,6 +12,7 @@ VMKIT_EXPORT int
 vmkit_sandbox_snapshot(vmkit_sandbox *sandbox, vmkit_snapshot **ret_snapshot,
                        vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(sandbox);
     VMK_API_CHECK_POINTER(ret_snapshot);
     return vmk_sandbox_snapshot(sandbox, ret_snapshot, ret_error);
@@ -26,6 +27,7 @@ vmkit_snapshot_ref(vmkit_snapshot *snapshot)
 VMKIT_EXPORT void
 vmkit_snapshot_unref(vmkit_snapshot *snapshot)
 {
+    VMK_API_UNCANCELLED;
     vmk_snapshot_unref(snapshot);
 }
 
@@ -45,6 +47,7 @@ VMKIT_EXPORT int
 vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config,
                     vmkit_sandbox **ret_sandbox, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(snapshot);
     VMK_API_CHECK_POINTER(ret_sandbox);
     return vmk_snapshot_fork(snapshot, config, NULL, ret_sandbox, ret_error);
@@ -53,6 +56,7 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
 VMKIT_EXPORT int
 vmkit_sandbox_reset(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
+    VMK_API_UNCANCELLED;
     VMK_API_CHECK_POINTER(sandbox);
     return vmk_sandbox_reset(sandbox, ret_error);
 }

@@ -66,7 +66,15 @@ copy_pieces(int from, int to, const char *name, uint64_t limit, uint8_t *buffer,
             return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
                                  "%s: it has more than the %" PRIu64 " bytes of the limit", name,
                                  limit);
-        int result = write_all(to, buffer, (size_t)n);
+        /* Writing beyond the end would bring a signal where file sizes have a limit. */
+        int result = vmk_descriptor_set_size(to, total);
+        if (result == -EFBIG)
+            return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                                 "a copy of %s would be above this process's limit of file sizes "
+                                 "(RLIMIT_FSIZE)",
+                                 name);
+        if (result == 0)
+            result = write_all(to, buffer, (size_t)n);
         if (result < 0)
             return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_OUT_OF_MEMORY,
                                        "no memory for a copy of %s", name);

@@ -4,6 +4,7 @@
 #include "sandbox/config.h"
 #include "sandbox/snapshot.h"
 #include "util/error.h"
+#include "util/origin.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -39,6 +40,7 @@ struct vmkit_pool {
     vmkit_snapshot *snapshot;
     vmkit_sandbox_config *config;  /* NULL: the defaults */
     struct vmk_kvm_system *system; /* NULL: the host's own */
+    pid_t process;                 /* whose VMs the sandboxes have */
     uint32_t limit;
 
     pthread_mutex_t lock; /* all below; no fork, reset or release happens under it */
@@ -226,6 +228,7 @@ vmk_pool_new(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config,
     *pool = (vmkit_pool){.snapshot = vmk_snapshot_ref(snapshot),
                          .config = copy,
                          .system = vmk_kvm_system_ref(system),
+                         .process = vmk_origin_get(),
                          .limit = limit,
                          .places = places,
                          .idle = NOWHERE,
@@ -261,6 +264,9 @@ int
 vmk_pool_take(vmkit_pool *pool, uint64_t timeout_ns, vmkit_sandbox **ret_sandbox,
               vmkit_error **ret_error)
 {
+    int r = vmk_origin_check(pool->process, "pool", ret_error);
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&pool->lock);
     uint32_t place = pop(pool, &pool->idle);
     if (place != NOWHERE)
@@ -278,7 +284,7 @@ vmk_pool_take(vmkit_pool *pool, uint64_t timeout_ns, vmkit_sandbox **ret_sandbox
                              "%llu ms",
                              pool->limit, (unsigned long long)(timeout_ns / 1000000));
     if (must_fork) {
-        int r = fill_place(pool, place, ret_error);
+        r = fill_place(pool, place, ret_error);
         if (r < 0)
             return r;
     }

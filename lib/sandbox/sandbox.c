@@ -271,6 +271,16 @@ vmk_sandbox_unref(vmkit_sandbox *sandbox)
         vmk_sandbox_free(sandbox);
 }
 
+/* Of a sandbox that was claimed: a child of fork(2) shares its registers with its parent. */
+static int
+check_vm(vmkit_sandbox *sandbox, enum vmk_sandbox_state state, vmkit_error **ret_error)
+{
+    int r = vmk_vm_check(sandbox->vm, ret_error);
+    if (r < 0)
+        vmk_sandbox_finish(sandbox, state);
+    return r;
+}
+
 int
 vmk_sandbox_begin(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state,
                   vmkit_error **ret_error)
@@ -285,7 +295,7 @@ vmk_sandbox_begin(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state,
     case VMK_SANDBOX_NEW:
     case VMK_SANDBOX_READY:
         *ret_state = state;
-        return 0;
+        return check_vm(sandbox, state, ret_error);
     case VMK_SANDBOX_RUNNING:
         return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running already");
     case VMK_SANDBOX_ENDED:

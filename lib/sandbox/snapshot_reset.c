@@ -56,9 +56,15 @@ claim(vmkit_sandbox *sandbox, enum vmk_sandbox_state *ret_state, vmkit_error **r
     *ret_state = sandbox->state;
     sandbox->state = VMK_SANDBOX_RUNNING;
     pthread_mutex_unlock(&sandbox->lock);
-    if (*ret_state != VMK_SANDBOX_RUNNING)
-        return 0;
-    return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running");
+    if (*ret_state == VMK_SANDBOX_RUNNING)
+        return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running");
+    /* One that has failed gets a VM of this process. */
+    int r = *ret_state == VMK_SANDBOX_FAILED || vmk_vm_is_own(sandbox->vm)
+                ? 0
+                : vmk_vm_check(sandbox->vm, ret_error);
+    if (r < 0)
+        vmk_sandbox_finish(sandbox, *ret_state);
+    return r;
 }
 
 /* Have KVM finish what the last exit began. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "util/origin.h"
+#include "util/error.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -40,4 +42,15 @@ vmk_origin_is_here(pid_t origin)
     atomic_int *known = atomic_load_explicit(&page, memory_order_acquire);
     int here = known == NULL ? 0 : atomic_load_explicit(known, memory_order_relaxed);
     return here != 0 ? here == origin : getpid() == origin;
+}
+
+int
+vmk_origin_check(pid_t origin, const char *what, vmkit_error **ret_error)
+{
+    if (vmk_origin_is_here(origin))
+        return 0;
+    return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE,
+                         "the %s belongs to process %d, which made it: KVM lets no other process "
+                         "use it",
+                         what, (int)origin);
 }

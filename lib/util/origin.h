@@ -9,6 +9,8 @@
 #ifndef VMK_UTIL_ORIGIN_H
 #define VMK_UTIL_ORIGIN_H
 
+#include <vmkit/error.h>
+
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -19,5 +21,9 @@ vmk_origin_get(void);
 /* Whether `origin` is this process. */
 bool
 vmk_origin_is_here(pid_t origin);
+
+/* 0, or -EIO: `what` was made by another process, and needs its VMs. */
+int
+vmk_origin_check(pid_t origin, const char *what, vmkit_error **ret_error);
 
 #endif

@@ -134,12 +134,7 @@ int
 vmk_vm_check(struct vmkit_vm *vm, vmkit_error **ret_error)
 {
     int result = check_health(vm, ret_error);
-    if (result < 0 || vmk_vm_is_own(vm))
-        return result;
-    return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE,
-                         "the VM belongs to process %d, which made it: KVM lets no other process "
-                         "use it",
-                         (int)vm->process);
+    return result < 0 ? result : vmk_origin_check(vm->process, "VM", ret_error);
 }
 
 void

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -395,6 +396,24 @@ START_TEST(a_bomb_does_not_go_off)
 }
 END_TEST
 
+/* And no signal. */
+START_TEST(a_copy_above_the_limit_of_file_sizes_is_refused)
+{
+    struct sample sample = make_sample(0, 1);
+    struct vmk_archive *archive = NULL;
+    const char *path = fixture_path("sample");
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = sample.size - 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    REFUSES(E2BIG, VMKIT_ERROR_LIMIT, "RLIMIT_FSIZE", vmk_archive_open_path, path, NULL,
+            VMK_ARCHIVE_COPY, &archive);
+    ck_assert_int_eq(vmk_archive_open_path(path, NULL, 0, &archive, NULL), 0);
+    vmk_archive_unref(archive);
+    clear_sample(&sample);
+}
+END_TEST
+
 START_TEST(the_callers_limits_hold)
 {
     struct sample sample = make_sample(0, 1);
@@ -530,6 +549,7 @@ make_suite(void)
     tcase_add_test(tcase, forging_nothing_is_no_forgery);
     tcase_add_loop_test(tcase, random_forgeries_do_no_harm, 0, 2);
     tcase_add_test(tcase, a_bomb_does_not_go_off);
+    tcase_add_test(tcase, a_copy_above_the_limit_of_file_sizes_is_refused);
     tcase_add_test(tcase, the_callers_limits_hold);
     tcase_add_test(tcase, sections_that_nobody_knows_are_refused_if_required);
     tcase_add_test(tcase, parents_of_another_shape_are_refused);
