@@ -138,13 +138,15 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  * @param ret_sandbox Receives the sandbox, which stands as that one stood; the caller releases it
  *        with vmkit_sandbox_unref().
  * @param ret_error Receives the error, or NULL.
- * @return 0; -ENOTSUP for a snapshot of a raw VM; -EINVAL for NULL, or when the configuration shows
- *         a folder where the snapshot has files of its own; -ENOENT when it does not show a host
- *         folder that the snapshot needs; -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when
- *         a file of a host folder cannot be opened again as it was; -E2BIG when the configuration's
- *         limits do not hold what the snapshot has, -EMFILE when its limit of open files does not,
- *         or the host's; -ENFILE;
- *         -ENODEV and -EACCES without KVM; -EIO when KVM failed; -ENOMEM.
+ * @return 0; -ENOTSUP for a snapshot of a raw VM, and for one that was opened on a host that lacks
+ *         what its program was told of the processor, which the message names; -EINVAL for NULL,
+ *         when the configuration shows a folder where the snapshot has files of its own, and, with
+ *         the kind bad-snapshot, for one that was opened from a file that is damaged or hostile;
+ *         -ENOENT when it does not show a host folder that the snapshot needs; -ENOENT, -EACCES,
+ *         -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host folder cannot be opened again as
+ *         it was; -E2BIG when the configuration's limits do not hold what the snapshot has, -EMFILE
+ *         when its limit of open files does not, or the host's; -ENFILE; -ENODEV and -EACCES
+ *         without KVM; -EIO when KVM failed; -ENOMEM.
  *
  * The sandboxes share the snapshot's memory until they write to it, and never see what another one
  * wrote. Each has new random bytes (AT_RANDOM), and its statistics begin at zero. Any thread, and

@@ -219,7 +219,8 @@ vmkit_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t cou
  * such call, and -EAGAIN where there is no further thread. Damage is found late: a machine that
  * touches a part that is damaged finds zeros there, and its run ends with -EIO and the kind
  * bad-snapshot. A child of fork(2) cannot use such a snapshot. Raw memory is read when it is
- * touched, whatever is said here. Of no effect where a snapshot is not opened.
+ * touched, and the compressed memory of a sandbox at once, whatever is said here. Of no effect
+ * where a snapshot is not opened.
  * @since 0.1
  */
 int
@@ -243,8 +244,9 @@ vmkit_snapshot_options_set_progress(vmkit_snapshot_options *options,
 /**
  * @brief Limit the memory that opening a snapshot takes.
  * @param options The options.
- * @param bytes How much the whole file may have with VMKIT_SNAPSHOT_FILE_COPY, and how much its
- *        memory when it is decompressed. 0, the default, for as much as the host has.
+ * @param bytes How much the whole file may have with VMKIT_SNAPSHOT_FILE_COPY, how much its memory
+ *        when it is decompressed, and how much the page tables of a sandbox. 0, the default, for as
+ * much as the host has.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL.
  *

@@ -107,6 +107,13 @@ vmk_paging_set(struct vmk_paging *paging, struct vmk_leaf *leaf, uint64_t gpa, u
 void
 vmk_paging_clear(struct vmk_paging *paging, struct vmk_leaf *leaf);
 
+/* Enter [gpa, gpa + size) at `va`, all of it in whole pages: of 2 MiB when they are `large`, and
+ * then both lie on such boundaries. 0; -ENOMEM without a table; -EEXIST where something is already.
+ * What was entered before that stays. */
+int
+vmk_paging_map(struct vmk_paging *paging, uint64_t va, uint64_t gpa, uint64_t size, unsigned rights,
+               bool large);
+
 /* Free what it holds besides guest memory. */
 void
 vmk_paging_free(struct vmk_paging *paging);

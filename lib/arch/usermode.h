@@ -17,6 +17,7 @@
 #include "arch/paging.h"
 #include "kvm/vcpu.h"
 #include "usermode_regs.h"
+#include "util/bytes.h"
 
 #include <vmkit/error.h>
 
@@ -155,8 +156,30 @@ vmk_usermode_save(struct vmk_usermode *usermode, struct vmk_usermode_state **ret
 void
 vmk_usermode_state_free(struct vmk_usermode_state *state);
 
+/* Append what it takes to go on from the state elsewhere: the user's registers, and what the
+ * program was told of the processor. Of the supervisor's pages nothing. */
+int
+vmk_usermode_state_encode(const struct vmk_usermode_state *state, struct vmk_bytes *bytes,
+                          vmkit_error **ret_error);
+
+/* A state from such bytes, which may be a stranger's. -EINVAL for bytes that are none, -ENOTSUP for
+ * those of another architecture or a later release. Whether a host can have it is asked when a vCPU
+ * begins with it. vmk_usermode_state_lay_out() comes before that. */
+int
+vmk_usermode_state_decode(const void *bytes, size_t size, struct vmk_usermode_state **ret_state,
+                          vmkit_error **ret_error);
+
+/* Make the supervisor's pages of a state that was decoded, in frames and tables of `paging`, which
+ * the memory of its vCPUs is to be a copy of. 0 or -ENOMEM. */
+int
+vmk_usermode_state_lay_out(struct vmk_usermode_state *state, struct vmk_paging *paging);
+
+uint64_t
+vmk_usermode_state_get_pc(const struct vmk_usermode_state *state);
+
 /* As vmk_usermode_new(), over a copy of the memory of which `state` was saved: the supervisor's
- * pages are there. The vCPU stands where the state says. */
+ * pages are there. The vCPU stands where the state says. -ENOTSUP, naming the feature, when the
+ * host lacks what a state that was decoded needs. */
 int
 vmk_usermode_new_copy(struct vmk_kvm_vcpu *vcpu, struct vmk_paging *paging,
                       const struct vmk_usermode_state *state, struct vmk_usermode **ret_usermode,

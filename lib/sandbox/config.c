@@ -65,6 +65,7 @@ copy_program(vmkit_sandbox_config *to, const struct vmk_program_config *from)
         return false;
     to->program.fd = from->fd == NULL ? NULL : vmk_host_fd_ref(from->fd);
     to->program.image = from->image == NULL ? NULL : vmk_blob_ref(from->image);
+    to->program.source = from->source == NULL ? NULL : vmk_program_source_ref(from->source);
     return true;
 }
 
@@ -116,7 +117,7 @@ vmk_config_copy_resources(const vmkit_sandbox_config *config,
     int r = vmk_config_new(&copy, ret_error);
     if (r < 0)
         return r;
-    bool given = program->path != NULL || program->fd != NULL || program->image != NULL;
+    bool given = vmk_program_is_given(program);
     bool done = true;
     if (given || config != NULL)
         done = copy_program(copy, given ? program : &config->program);
@@ -149,6 +150,7 @@ program_clear(struct vmkit_sandbox_config *config)
     free(program->path);
     vmk_host_fd_unref(program->fd);
     vmk_blob_unref(program->image);
+    vmk_program_source_unref(program->source);
     *program = (struct vmk_program_config){0};
     vmk_program_cache_clear(config->program_cache);
 }

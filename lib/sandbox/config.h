@@ -8,6 +8,7 @@
 #define VMK_SANDBOX_CONFIG_H
 
 #include "sandbox/program_image.h"
+#include "sandbox/program_source.h"
 #include "sandbox/shared.h"
 
 #include <vmkit/sandbox.h>
@@ -62,12 +63,20 @@ struct vmk_string_list {
     size_t bytes; /* of all strings with their NULs */
 };
 
-/* Exactly one of the three is set, or none. */
+/* Exactly one of the four is set, or none. */
 struct vmk_program_config {
     char *path;
     struct vmk_host_fd *fd;
     struct vmk_blob *image;
+    struct vmk_program_source *source; /* of a snapshot file */
 };
+
+static inline bool
+vmk_program_is_given(const struct vmk_program_config *program)
+{
+    return program->path != NULL || program->fd != NULL || program->image != NULL ||
+           program->source != NULL;
+}
 
 struct vmkit_sandbox_config {
     atomic_uint references;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/frames_private.h"
 
+#include "archive/archive.h"
 #include "util/descriptor.h"
 #include "util/error.h"
 
@@ -13,12 +14,34 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
-static int
-no_memory(vmkit_error **ret_error, const struct vmk_frames_image *image)
+int
+vmk_frames_image_fail(int r, uint64_t bytes, vmkit_error **ret_error)
 {
-    return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                         "no memory for a copy of %llu bytes of guest memory",
-                         (unsigned long long)image->used);
+    if (r == -ENOMEM || r == -ENOSPC)
+        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                             "no memory for a copy of %llu bytes of guest memory",
+                             (unsigned long long)bytes);
+    return vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_IO, "copying %llu bytes of guest memory",
+                               (unsigned long long)bytes);
+}
+
+int
+vmk_frames_image_make_file(uint64_t size)
+{
+    int fd = vmk_descriptor_keep(memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (fd < 0)
+        return -errno;
+    int r = vmk_descriptor_set_size(fd, size);
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+int
+vmk_frames_image_seal(int fd)
+{
+    return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
 }
 
 static int
@@ -65,7 +88,7 @@ copy_block(struct vmk_frames_image *image, const uint8_t *memory, uint64_t index
             run += VMK_PAGE_SIZE;
             continue;
         }
-        int r = write_all(image->fd, memory + gpa - run, run, gpa - run);
+        int r = write_all(image->data_fd, memory + gpa - run, run, gpa - run);
         if (r < 0)
             return r;
         image->data_bytes += run;
@@ -102,7 +125,7 @@ copy_blocks(struct vmk_frames_image *image, const struct vmk_frames *frames,
 static int
 map_image(struct vmk_frames_image *image, int protection, int flags)
 {
-    void *memory = mmap(NULL, image->size, protection, flags, image->fd, 0);
+    void *memory = mmap(NULL, image->size, protection, flags, image->data_fd, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
     image->memory = memory;
@@ -133,17 +156,19 @@ fill(struct vmk_frames_image *image, const struct vmk_frames *frames,
     if (r < 0)
         return r;
     image->root = paging->root;
-    image->fd =
-        vmk_descriptor_keep(memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (image->fd < 0)
-        return -errno;
-    r = vmk_descriptor_set_size(image->fd, image->size);
+    image->runs = malloc(sizeof *image->runs);
+    if (image->runs == NULL)
+        return -ENOMEM;
+    image->data_fd = vmk_frames_image_make_file(image->size);
+    if (image->data_fd < 0)
+        return image->data_fd;
+    image->runs[image->run_count++] = (struct image_run){0, image->size, image->data_fd, 0};
     for (uint64_t i = 0; i < image->block_count && r == 0; i++)
         r = image->blocks[i].count == 0 ? 0 : copy_block(image, frames->memory, i);
     if (r == 0)
         r = settle_tables(image);
-    if (r == 0 && fcntl(image->fd, F_ADD_SEALS, SEALS) < 0)
-        r = -errno;
+    if (r == 0)
+        r = vmk_frames_image_seal(image->data_fd);
     return r < 0 ? r : map_image(image, PROT_READ, MAP_PRIVATE);
 }
 
@@ -154,17 +179,13 @@ vmk_frames_image_new(const struct vmk_frames *frames, const struct vmk_paging *p
     struct vmk_frames_image *image = calloc(1, sizeof *image);
     if (image == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
-    image->fd = -1;
+    image->data_fd = image->tables_fd = -1;
     int r = fill(image, frames, paging);
     if (r == 0) {
         *ret_image = image;
         return 0;
     }
-    if (r == -ENOMEM || r == -ENOSPC)
-        r = no_memory(ret_error, image);
-    else
-        r = vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_IO, "copying %llu bytes of guest memory",
-                                (unsigned long long)image->used);
+    r = vmk_frames_image_fail(r, image->used, ret_error);
     vmk_frames_image_free(image);
     return r;
 }
@@ -176,8 +197,12 @@ vmk_frames_image_free(struct vmk_frames_image *image)
         return;
     if (image->memory != NULL)
         munmap(image->memory, image->size);
-    if (image->fd >= 0)
-        close(image->fd);
+    if (image->data_fd >= 0)
+        close(image->data_fd);
+    if (image->tables_fd >= 0)
+        close(image->tables_fd);
+    vmk_archive_unref(image->archive);
+    free(image->runs);
     vmk_paging_tables_clear(&image->tables);
     free(image->blocks);
     free(image);
@@ -240,9 +265,13 @@ static int
 map_copy(struct vmk_frames *frames)
 {
     const struct vmk_frames_image *image = frames->image;
-    if (mmap(frames->memory, image->size, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image->fd, 0) == MAP_FAILED)
-        return -ENOMEM;
+    for (size_t i = 0; i < image->run_count; i++) {
+        const struct image_run *run = &image->runs[i];
+        if (mmap(frames->memory + run->gpa, run->size, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, run->fd,
+                 (off_t)run->offset) == MAP_FAILED)
+            return -ENOMEM;
+    }
     madvise(frames->memory, image->size, MADV_DONTDUMP);
     return 0;
 }
@@ -297,7 +326,7 @@ vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
     if (r == 0)
         r = map_copy(frames);
     if (r < 0)
-        r = no_memory(ret_error, image);
+        r = vmk_frames_image_fail(r, image->used, ret_error);
     else if (make_known(frames) < 0)
         r = vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
                           "KVM does not take the memory of the snapshot");

@@ -15,13 +15,50 @@
 #include "arch/paging.h"
 #include "sandbox/frames.h"
 
+struct vmk_archive;
+struct vmk_archive_settings;
 struct vmk_frames_image;
+struct vmk_page_runs;
 
 /* Copy what the frames hold now. `paging` are the page tables in them. -ENOMEM, or what the host
  * says. */
 int
 vmk_frames_image_new(const struct vmk_frames *frames, const struct vmk_paging *paging,
                      struct vmk_frames_image **ret_image, vmkit_error **ret_error);
+
+/* What makes further pages of guest memory in the tables of an image that is opened. */
+typedef int
+vmk_frames_lay_out_fn(void *user_data, struct vmk_paging *paging);
+
+/* What an image that is opened may take: of the guest's memory, tables included, and of the host's
+ * at once. */
+struct vmk_frames_limits {
+    uint64_t guest;
+    uint64_t host;
+};
+
+/* The image that an archive holds, of which `runs` says what lies where. Its page tables are made
+ * from them, above its memory. Raw memory is mapped from the archive's file, and read when it is
+ * touched; compressed memory, and what lies in very many places, is read at once. 0, or a negative
+ * errno with an error. */
+int
+vmk_frames_image_open(struct vmk_archive *archive, const struct vmk_page_runs *runs,
+                      const struct vmk_frames_limits *limits,
+                      const struct vmk_archive_settings *settings, vmk_frames_lay_out_fn *lay_out,
+                      void *user_data, struct vmk_frames_image **ret_image,
+                      vmkit_error **ret_error);
+
+/* What the page tables in the image show. 0 or -ENOMEM. */
+int
+vmk_frames_image_list(const struct vmk_frames_image *image, struct vmk_page_runs *ret_runs);
+
+/* Where what they show ends, in guest memory. */
+uint64_t
+vmk_frames_image_get_end(const struct vmk_frames_image *image);
+
+/* The image's bytes from gpa 0 on, to be read. */
+const uint8_t *
+vmk_frames_image_get_memory(const struct vmk_frames_image *image);
 
 /* Accepts NULL. No copy is left. */
 void

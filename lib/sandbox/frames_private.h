@@ -58,11 +58,25 @@ struct vmk_frames {
     uint64_t restores;
 };
 
+/* A part of an image that lies in one file; where none does, it is zeros. */
+struct image_run {
+    uint64_t gpa;
+    uint64_t size;
+    int fd;
+    uint64_t offset;
+};
+
+struct vmk_archive;
+
 /* What a copy begins with: frames as they were at one time. */
 struct vmk_frames_image {
-    int fd;          /* A sealed memfd, gpa by gpa. */
-    uint64_t size;   /* Of it: whole blocks. */
-    uint8_t *memory; /* The same, to read. */
+    struct image_run *runs; /* In ascending order; each is a mapping of every copy. */
+    size_t run_count;
+    int data_fd;                 /* Sealed memfds of its own, or -1: what the frames hold, */
+    int tables_fd;               /* and what was made for them when they were read from */
+    struct vmk_archive *archive; /* this, which the runs lie in. */
+    uint64_t size;               /* Of guest memory: whole blocks. */
+    uint8_t *memory;             /* The same, to read. */
     struct block *blocks;
     uint64_t block_count;
     uint64_t used;       /* Bytes of frames that are handed out. */
@@ -88,6 +102,18 @@ vmk_frames_uncharge(struct vmk_frames *frames, uint64_t size);
  * copied. */
 void
 vmk_frames_discard(struct vmk_frames *frames, uint64_t gpa, uint64_t size);
+
+/* The host refused something that an image needs; `bytes` of guest memory. Returns the error. */
+int
+vmk_frames_image_fail(int r, uint64_t bytes, vmkit_error **ret_error);
+
+/* A memfd of `size` bytes, or a negative errno; nobody can change it once it is sealed, for which
+ * it must not be mapped to be written. */
+int
+vmk_frames_image_make_file(uint64_t size);
+
+int
+vmk_frames_image_seal(int fd);
 
 /* Free what a copy has besides. */
 void

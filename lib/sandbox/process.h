@@ -49,7 +49,8 @@ struct vmk_time_limits {
     uint64_t wall_ns;
 };
 
-/* Where the guest stands still without having ended, so that the embedder gets the thread back. */
+/* Where the guest stands still without having ended, so that the embedder gets the thread back. The
+ * numbers are those of snapshot files. */
 enum vmk_pause {
     VMK_PAUSE_NONE,
     VMK_PAUSE_READY,         /* Behind vmkit_guest_ready(). */

@@ -17,6 +17,7 @@ struct program {
     struct vmk_host_fd *host; /* one of the two, or none: it was not given when the sandbox was */
     struct vmk_blob *image;   /* made from a snapshot, */
     struct statx status;      /* which knew this much of it */
+    struct vmk_program_source *source; /* or has all of it, and `image` once it was read */
 };
 
 static const struct vmk_file_ops program_ops;
@@ -31,6 +32,9 @@ program_read(struct vmk_process *process, struct vmk_file *file, const struct io
         *offset += got > 0 ? (uint64_t)got : 0;
         return got < 0 ? -errno : got;
     }
+    if (program->image == NULL && program->source != NULL &&
+        vmk_program_source_read(program->source, &program->image, NULL) < 0)
+        return -EIO;
     if (program->image == NULL)
         return -EIO;
 
@@ -51,13 +55,14 @@ program_statx(struct vmk_file *file, struct statx *status)
     if (program->host != NULL)
         return statx(program->host->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, status) < 0 ? -errno
                                                                                           : 0;
-    if (program->image == NULL) {
+    if (program->image == NULL && program->source == NULL) {
         *status = program->status;
         return 0;
     }
     vmk_statx_init(status, S_IFREG | 0555, file->number, 0, 0);
-    status->stx_size = program->image->size;
-    status->stx_blocks = (program->image->size + 511) / 512;
+    status->stx_size = program->source != NULL ? vmk_program_source_get_size(program->source)
+                                               : program->image->size;
+    status->stx_blocks = (status->stx_size + 511) / 512;
     return 0;
 }
 
@@ -87,6 +92,7 @@ program_destroy(struct vmk_file *file)
     struct program *program = (struct program *)file;
     vmk_host_fd_unref(program->host);
     vmk_blob_unref(program->image);
+    vmk_program_source_unref(program->source);
 }
 
 static const struct vmk_file_ops program_ops = {
@@ -142,7 +148,7 @@ vmk_program_open(struct vmk_files *files, const struct vmk_program_config *confi
         result = open_path(config->path, &host, ret_error);
     else if (config->fd != NULL)
         host = vmk_host_fd_ref(config->fd);
-    else if (config->image == NULL)
+    else if (config->image == NULL && config->source == NULL)
         result = vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                                "the configuration has no program");
     if (result == 0 && host != NULL)
@@ -160,6 +166,7 @@ vmk_program_open(struct vmk_files *files, const struct vmk_program_config *confi
     program->file.number = vmk_files_next_number(files);
     program->host = host;
     program->image = config->image == NULL ? NULL : vmk_blob_ref(config->image);
+    program->source = config->source == NULL ? NULL : vmk_program_source_ref(config->source);
     *ret_file = &program->file;
     return 0;
 }
@@ -187,7 +194,7 @@ program_load(struct vmk_state_reader *reader, const struct vmk_state_file *commo
     int r = vmk_state_get_status(reader, &status);
     if (r < 0)
         return r;
-    if (given->path != NULL || given->fd != NULL || given->image != NULL)
+    if (vmk_program_is_given(given))
         return vmk_program_open(reader->files, given, ret_file, reader->ret_error);
     struct program *program = calloc(1, sizeof *program);
     if (program == NULL)
@@ -209,5 +216,8 @@ vmk_program_describe(struct vmk_file *file, struct vmk_program_config *ret_confi
         return;
     struct program *program = (struct program *)file;
     ret_config->fd = program->host == NULL ? NULL : vmk_host_fd_ref(program->host);
-    ret_config->image = program->image == NULL ? NULL : vmk_blob_ref(program->image);
+    if (program->source != NULL)
+        ret_config->source = vmk_program_source_ref(program->source);
+    else
+        ret_config->image = program->image == NULL ? NULL : vmk_blob_ref(program->image);
 }

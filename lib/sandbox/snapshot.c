@@ -7,6 +7,7 @@
 #include "sandbox/program.h"
 #include "sandbox/shared.h"
 #include "sandbox/signals.h"
+#include "sandbox/snapshot_archive.h"
 #include "sandbox/state.h"
 #include "util/error.h"
 
@@ -29,6 +30,7 @@ remember_program(struct vmk_process_snapshot *snapshot, const struct vmk_process
     int r = vmk_config_copy_resources(NULL, &program, &snapshot->config, ret_error);
     vmk_host_fd_unref(program.fd);
     vmk_blob_unref(program.image);
+    vmk_program_source_unref(program.source);
     return r;
 }
 
@@ -115,7 +117,15 @@ get_info(const struct vmkit_snapshot *base, struct vmkit_snapshot_info *info)
 }
 
 const struct vmk_snapshot_kind vmk_snapshot_of_sandbox = {
-    .name = "a sandbox", .free = snapshot_free, .get_info = get_info};
+    .name = "a sandbox",
+    .free = snapshot_free,
+    .get_info = get_info,
+    .sections = vmk_process_sections,
+    .section_count = VMK_PROCESS_SECTIONS,
+    .get_memory_size = vmk_process_get_memory_size,
+    .save = vmk_process_save,
+    .open = vmk_process_open,
+};
 
 int
 vmk_snapshot_get_process(struct vmkit_snapshot *snapshot,

@@ -37,9 +37,9 @@ struct vmk_snapshot_kind {
                 vmkit_error **ret_error);
     /* Make a snapshot of a file, which may be a stranger's: its sections are of known versions, its
      * parent is the one that it names, of the same kind, or NULL for a full file, and what it
-     * stores is not above the limit of memory. Takes a reference to the archive if it needs it
-     * longer, as for memory that it maps. */
-    int (*open)(struct vmk_archive *archive, struct vmkit_snapshot *parent,
+     * stores compressed is not above `memory_limit`; nor may be what it has made for it besides.
+     * Takes a reference to the archive if it needs it longer, as for memory that it maps. */
+    int (*open)(struct vmk_archive *archive, struct vmkit_snapshot *parent, uint64_t memory_limit,
                 const struct vmk_archive_settings *settings, struct vmkit_snapshot **ret_snapshot,
                 vmkit_error **ret_error);
 };

@@ -196,7 +196,7 @@ vmk_snapshot_open(const struct vmk_snapshot_place *place, bool copy,
     if (result == 0)
         result = check_size(archive, limit, ret_error);
     if (result == 0)
-        result = kind->open(archive, parent, &settings, &snapshot, ret_error);
+        result = kind->open(archive, parent, limit, &settings, &snapshot, ret_error);
     if (result == 0) {
         set_file(snapshot, vmk_archive_get_info(archive));
         *ret_snapshot = snapshot;

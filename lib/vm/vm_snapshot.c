@@ -92,7 +92,7 @@ save(const struct vmkit_snapshot *snapshot, const struct vmkit_snapshot *parent,
 }
 
 static int
-open_archive(struct vmk_archive *archive, struct vmkit_snapshot *parent,
+open_archive(struct vmk_archive *archive, struct vmkit_snapshot *parent, uint64_t memory_limit,
              const struct vmk_archive_settings *settings, struct vmkit_snapshot **ret_snapshot,
              vmkit_error **ret_error)
 {

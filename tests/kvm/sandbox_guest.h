@@ -27,6 +27,7 @@ extern const struct guest_image guest_request;
 extern const struct guest_image guest_request_cxx;
 extern const struct guest_image guest_snapshot;
 extern const struct guest_image guest_first_jump;
+extern const struct guest_image guest_small;
 
 struct guest_result {
     struct vmkit_sandbox_outcome outcome;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define SECOND UINT64_C(1000000000)
@@ -67,6 +68,35 @@ snapshot_guest_take(const vmkit_sandbox_config *config)
     vmkit_error *error = NULL;
     EXPECT(vmkit_sandbox_snapshot(sandbox, &snapshot, &error));
     vmkit_sandbox_unref(sandbox);
+#ifdef SNAPSHOT_FROM_FILE
+    int fd = snapshot_guest_save(snapshot, 0);
+    vmkit_snapshot_unref(snapshot);
+    snapshot = snapshot_guest_open(fd, 0);
+    close(fd);
+#endif
+    return snapshot;
+}
+
+int
+snapshot_guest_save(vmkit_snapshot *snapshot, uint32_t level)
+{
+    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+    vmkit_snapshot_options *options = NULL;
+    vmkit_error *error = NULL;
+    ck_assert_int_ge(fd, 0);
+    EXPECT(vmkit_snapshot_options_new(&options, &error));
+    EXPECT(vmkit_snapshot_options_set_compression(options, level, &error));
+    EXPECT(vmkit_snapshot_save_fd(snapshot, fd, options, &error));
+    vmkit_snapshot_options_unref(options);
+    return fd;
+}
+
+vmkit_snapshot *
+snapshot_guest_open(int fd, uint64_t flags)
+{
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_error *error = NULL;
+    EXPECT(vmkit_snapshot_open_fd(fd, flags, NULL, &snapshot, &error));
     return snapshot;
 }
 
@@ -214,7 +244,7 @@ compare_tables(const struct vmk_paging *paging, const struct vmk_paging *other)
 }
 
 static void
-compare_vcpus(vmkit_sandbox *sandbox, vmkit_sandbox *other)
+compare_vcpus(vmkit_sandbox *sandbox, vmkit_sandbox *other, bool same_tables)
 {
     vmkit_sandbox *both[] = {sandbox, other};
     static uint8_t xsave[2][1 << 16];
@@ -228,6 +258,8 @@ compare_vcpus(vmkit_sandbox *sandbox, vmkit_sandbox *other)
         ck_assert_int_eq(vmk_kvm_x86_get_msrs(kvm, msrs[i], 2, NULL), 0);
         ck_assert_int_eq(vmk_kvm_x86_get_xsave(kvm, xsave[i], NULL), 0);
     }
+    if (!same_tables)
+        sregs[0].cr3 = sregs[1].cr3;
     ck_assert_int_eq(memcmp(&sregs[0], &sregs[1], sizeof sregs[0]), 0);
     ck_assert_int_eq(memcmp(msrs[0], msrs[1], sizeof msrs[0]), 0);
     ck_assert_int_eq(memcmp(xsave[0], xsave[1], sizeof xsave[0]), 0);
@@ -235,18 +267,31 @@ compare_vcpus(vmkit_sandbox *sandbox, vmkit_sandbox *other)
         memcmp(sandbox->process.regs, other->process.regs, sizeof *sandbox->process.regs), 0);
 }
 
-void
-snapshot_guest_compare(vmkit_sandbox *sandbox, vmkit_sandbox *other)
+static void
+compare_programs(vmkit_sandbox *sandbox, vmkit_sandbox *other)
 {
     const struct vmk_vmas *vmas = &other->space.vmas;
     ck_assert_int_eq(sandbox->state, other->state);
-    ck_assert_uint_eq(sandbox->account.used, other->account.used);
     compare_processes(sandbox, other);
     for (size_t i = 0; i < vmas->count; i++)
         compare_pages(sandbox, other, vmas->items[i].start, vmas->items[i].end);
+}
+
+void
+snapshot_guest_compare(vmkit_sandbox *sandbox, vmkit_sandbox *other)
+{
+    compare_programs(sandbox, other);
+    ck_assert_uint_eq(sandbox->account.used, other->account.used);
     compare_pages(sandbox, other, STUBS, STUBS + VMK_PAGE_SIZE);
     compare_tables(&sandbox->space.paging, &other->space.paging);
-    compare_vcpus(sandbox, other);
+    compare_vcpus(sandbox, other, true);
+}
+
+void
+snapshot_guest_compare_restored(vmkit_sandbox *sandbox, vmkit_sandbox *other)
+{
+    compare_programs(sandbox, other);
+    compare_vcpus(sandbox, other, false);
 }
 
 uint64_t

@@ -19,7 +19,8 @@ snapshot_guest_configure(void);
 vmkit_sandbox *
 snapshot_guest_new(const vmkit_sandbox_config *config);
 
-/* A snapshot of one, which is all that is left of it. */
+/* A snapshot of one, which is all that is left of it; in tests that are built with
+ * SNAPSHOT_FROM_FILE, one that was saved and opened. */
 vmkit_snapshot *
 snapshot_guest_take(const vmkit_sandbox_config *config);
 
@@ -57,6 +58,18 @@ snapshot_guest_output(vmkit_sandbox *sandbox);
 /* Fail unless a guest cannot tell the one from the other, but for its random bytes. */
 void
 snapshot_guest_compare(vmkit_sandbox *sandbox, vmkit_sandbox *other);
+
+/* The same of two that need not have the same page tables, as one that came from a file. */
+void
+snapshot_guest_compare_restored(vmkit_sandbox *sandbox, vmkit_sandbox *other);
+
+/* What a file has that the snapshot was saved to: a memfd, and the snapshot that is opened of it.
+ * `level` of compression. */
+int
+snapshot_guest_save(vmkit_snapshot *snapshot, uint32_t level);
+
+vmkit_snapshot *
+snapshot_guest_open(int fd, uint64_t flags);
 
 /* How many aligned words of guest memory, in use or not, are the canary. */
 uint64_t

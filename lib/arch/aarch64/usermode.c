@@ -217,3 +217,37 @@ void
 vmk_usermode_cut_short(struct vmk_usermode *usermode)
 {
 }
+
+int
+vmk_paging_map(struct vmk_paging *paging, uint64_t va, uint64_t gpa, uint64_t size, unsigned rights,
+               bool large)
+{
+    return -ENOTSUP;
+}
+
+int
+vmk_usermode_state_encode(const struct vmk_usermode_state *state, struct vmk_bytes *bytes,
+                          vmkit_error **ret_error)
+{
+    return -ENOTSUP;
+}
+
+int
+vmk_usermode_state_decode(const void *bytes, size_t size, struct vmk_usermode_state **ret_state,
+                          vmkit_error **ret_error)
+{
+    return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
+                         "sandboxes are not offered on this architecture");
+}
+
+int
+vmk_usermode_state_lay_out(struct vmk_usermode_state *state, struct vmk_paging *paging)
+{
+    return -ENOTSUP;
+}
+
+uint64_t
+vmk_usermode_state_get_pc(const struct vmk_usermode_state *state)
+{
+    return 0;
+}

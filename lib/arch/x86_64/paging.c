@@ -218,3 +218,51 @@ vmk_paging_clear(struct vmk_paging *paging, struct vmk_leaf *leaf)
     leaf->used = false;
     leaf->rights = 0;
 }
+
+/* The leaves of one table, as far as they go: how many bytes were entered, or a negative errno. */
+static int64_t
+map_table(struct vmk_paging *paging, uint64_t va, uint64_t gpa, uint64_t size, unsigned rights)
+{
+    struct vmk_leaf leaf;
+    int r = vmk_paging_need(paging, va, &leaf);
+    uint64_t left = TABLE_ENTRIES - index_at(va, 0), count = size / VMK_PAGE_SIZE;
+    if (r < 0)
+        return r;
+    for (uint64_t i = 0; i < count && i < left; i++) {
+        if (*leaf.entry != 0)
+            return -EEXIST;
+        vmk_paging_set(paging, &leaf, gpa + i * VMK_PAGE_SIZE, rights);
+        leaf.entry++;
+    }
+    return (int64_t)((count < left ? count : left) * VMK_PAGE_SIZE);
+}
+
+static int64_t
+map_large(struct vmk_paging *paging, uint64_t va, uint64_t gpa, unsigned rights)
+{
+    struct vmk_leaf leaf;
+    int r = vmk_paging_need_large(paging, va, &leaf);
+    if (r < 0)
+        return r;
+    if (*leaf.entry != 0)
+        return -EEXIST;
+    vmk_paging_set(paging, &leaf, gpa, rights);
+    return VMK_LARGE_PAGE_SIZE;
+}
+
+int
+vmk_paging_map(struct vmk_paging *paging, uint64_t va, uint64_t gpa, uint64_t size, unsigned rights,
+               bool large)
+{
+    for (uint64_t done = 0; done < size;) {
+        /* A large page is never split for it: a table under an entry that holds one is refused. */
+        if (!large && vmk_paging_find(paging, va + done).used)
+            return -EEXIST;
+        int64_t n = large ? map_large(paging, va + done, gpa + done, rights)
+                          : map_table(paging, va + done, gpa + done, size - done, rights);
+        if (n < 0)
+            return (int)n;
+        done += (uint64_t)n;
+    }
+    return 0;
+}

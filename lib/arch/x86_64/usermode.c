@@ -94,29 +94,38 @@ write_tables(uint8_t *page)
     tss[TSS_BITMAP + PORT_SYSCALL / 8] &= (uint8_t) ~(1u << PORT_SYSCALL % 8);
 }
 
-static int
-lay_out(struct vmk_usermode *usermode, struct vmk_paging *paging)
+int
+vmk_usermode_lay_out(struct vmk_paging *paging, uint64_t gpa[SUPERVISOR_PAGES])
 {
-    static const unsigned rights[] = {
+    static const unsigned rights[SUPERVISOR_PAGES] = {
         VMK_PAGE_READ | VMK_PAGE_EXECUTE,
         VMK_PAGE_READ | VMK_PAGE_SUPERVISOR,
         VMK_PAGE_READ | VMK_PAGE_WRITE | VMK_PAGE_SUPERVISOR,
     };
-    uint64_t gpa[3];
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < SUPERVISOR_PAGES; i++) {
         struct vmk_leaf leaf;
         gpa[i] = paging->alloc(paging->user_data);
         if (gpa[i] == 0 || vmk_paging_need(paging, STUB_VA + i * VMK_PAGE_SIZE, &leaf) < 0)
             return -ENOMEM;
         vmk_paging_set(paging, &leaf, gpa[i], rights[i]);
     }
+    write_stubs(paging->memory + gpa[0]);
+    write_tables(paging->memory + gpa[1]);
+    return 0;
+}
+
+static int
+lay_out(struct vmk_usermode *usermode, struct vmk_paging *paging)
+{
+    uint64_t gpa[SUPERVISOR_PAGES];
+    int r = vmk_usermode_lay_out(paging, gpa);
+    if (r < 0)
+        return r;
     usermode->paging = paging;
     usermode->memory = paging->memory;
     usermode->stub_gpa = gpa[0];
     usermode->tables_gpa = gpa[1];
     usermode->stack_gpa = gpa[2];
-    write_stubs(paging->memory + gpa[0]);
-    write_tables(paging->memory + gpa[1]);
     return 0;
 }
 
@@ -134,8 +143,8 @@ vmk_usermode_supported_leaf(const struct vmk_usermode *usermode, uint32_t leaf, 
 }
 
 /* Where the components of the extended state end, by their offsets and sizes. */
-static size_t
-xstate_size_of(const struct vmk_usermode *usermode)
+size_t
+vmk_usermode_find_xstate_size(const struct vmk_usermode *usermode)
 {
     size_t size = 576;
     for (uint32_t i = 2; i < 63; i++) {
@@ -214,6 +223,14 @@ vmk_usermode_set_up_system(struct vmk_usermode *usermode, vmkit_error **ret_erro
                                         ret_error);
 }
 
+void
+vmk_usermode_find_hwcaps(const struct vmk_usermode *usermode, uint64_t *ret_hwcap,
+                         uint64_t *ret_hwcap2)
+{
+    *ret_hwcap = vmk_usermode_supported_leaf(usermode, 1, 0).edx;
+    *ret_hwcap2 = has_fsgsbase(usermode) ? 2 : 0;
+}
+
 static int
 set_up_vcpu(struct vmk_usermode *usermode, uint64_t root, vmkit_error **ret_error)
 {
@@ -232,13 +249,12 @@ set_up_vcpu(struct vmk_usermode *usermode, uint64_t root, vmkit_error **ret_erro
      * also when KVM offers no XSAVE to the guest. */
     struct vmkit_x86_cpuid leaf = vmk_usermode_supported_leaf(usermode, 0xd, 0);
     usermode->xcr0 = (((uint64_t)leaf.edx << 32 | leaf.eax) & ~XCR0_TILES) | XCR0_LEGACY;
-    usermode->xstate_size = xstate_size_of(usermode);
+    usermode->xstate_size = vmk_usermode_find_xstate_size(usermode);
     r = vmk_usermode_set_up_system(usermode, ret_error);
     if (r < 0)
         return r;
 
-    usermode->hwcap = vmk_usermode_supported_leaf(usermode, 1, 0).edx;
-    usermode->hwcap2 = has_fsgsbase(usermode) ? 2 : 0;
+    vmk_usermode_find_hwcaps(usermode, &usermode->hwcap, &usermode->hwcap2);
     return vmk_kvm_vcpu_use_sync_regs(vcpu, true, false, ret_error);
 }
 
@@ -247,6 +263,7 @@ vmk_usermode_free(struct vmk_usermode *usermode)
 {
     if (usermode == NULL)
         return;
+    vmk_usermode_state_free(usermode->adapted);
     free(usermode->xsave);
     free(usermode);
 }

@@ -12,29 +12,14 @@
 
 #include "kvm/x86_64.h"
 #include "util/error.h"
+#include "vcpu_state_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct vmk_usermode_state {
-    struct vmk_user_regs regs;
-    struct vmkit_x86_sregs sregs;
-    uint64_t stub_gpa;
-    uint64_t tables_gpa;
-    uint64_t stack_gpa;
-    bool level_asked;
-    bool syscall_at_kernel;
-    bool started;
-    uint64_t hwcap;
-    uint64_t hwcap2;
-    uint64_t xcr0;
-    size_t xstate_size;
-    uint8_t xsave[]; /* All that KVM copies. */
-};
-
-static size_t
-xsave_size(const struct vmk_usermode *usermode)
+size_t
+vmk_usermode_get_xsave_room(const struct vmk_usermode *usermode)
 {
     size_t size =
         vmk_kvm_system_get_xsave_size(vmk_kvm_vm_get_system(vmk_kvm_vcpu_get_vm(usermode->vcpu)));
@@ -75,7 +60,8 @@ int
 vmk_usermode_save(struct vmk_usermode *usermode, struct vmk_usermode_state **ret_state,
                   vmkit_error **ret_error)
 {
-    struct vmk_usermode_state *state = calloc(1, sizeof *state + xsave_size(usermode));
+    struct vmk_usermode_state *state =
+        calloc(1, sizeof *state + vmk_usermode_get_xsave_room(usermode));
     if (state == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
     int r = read_vcpu(usermode, state, ret_error);
@@ -95,6 +81,7 @@ vmk_usermode_save(struct vmk_usermode *usermode, struct vmk_usermode_state **ret
     state->hwcap2 = usermode->hwcap2;
     state->xcr0 = usermode->xcr0;
     state->xstate_size = usermode->xstate_size;
+    state->system = vmk_kvm_system_ref(vmk_kvm_vm_get_system(vmk_kvm_vcpu_get_vm(usermode->vcpu)));
     clear_frame(usermode);
     *ret_state = state;
     return 0;
@@ -103,6 +90,12 @@ vmk_usermode_save(struct vmk_usermode *usermode, struct vmk_usermode_state **ret
 void
 vmk_usermode_state_free(struct vmk_usermode_state *state)
 {
+    if (state == NULL)
+        return;
+    vmk_kvm_system_unref(state->system);
+    if (state->foreign != NULL)
+        free(state->foreign->owned);
+    free(state->foreign);
     free(state);
 }
 
@@ -130,10 +123,21 @@ vmk_usermode_new_copy(struct vmk_kvm_vcpu *vcpu, struct vmk_paging *paging,
                       vmkit_error **ret_error)
 {
     struct vmk_usermode *usermode = calloc(1, sizeof *usermode);
+    struct vmk_usermode_state *adapted = NULL;
     if (usermode == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
+    usermode->vcpu = vcpu;
+    if (state->foreign != NULL) {
+        int r = vmk_usermode_adapt(usermode, state, paging->root, &adapted, ret_error);
+        if (r < 0) {
+            free(usermode);
+            return r;
+        }
+        state = adapted;
+    }
     *usermode = (struct vmk_usermode){
         .vcpu = vcpu,
+        .adapted = adapted,
         .regs = vmk_kvm_vcpu_get_sync_regs(vcpu),
         .paging = paging,
         .memory = paging->memory,
@@ -197,6 +201,8 @@ int
 vmk_usermode_restore(struct vmk_usermode *usermode, const struct vmk_usermode_state *state,
                      vmkit_error **ret_error)
 {
+    if (usermode->adapted != NULL)
+        state = usermode->adapted;
     int r = usermode->settled ? 0 : clear_transients(usermode, ret_error);
     if (r == 0)
         r = set_user_state(usermode, state, ret_error);

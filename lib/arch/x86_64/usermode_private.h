@@ -11,6 +11,7 @@
 #define TABLES_VA (STUB_VA + VMK_PAGE_SIZE)
 #define STACK_VA (STUB_VA + 2 * VMK_PAGE_SIZE)
 #define STACK_TOP (STACK_VA + VMK_PAGE_SIZE)
+#define SUPERVISOR_PAGES 3
 
 #define VECTORS 32
 #define PORT_EXCEPTION 0xc0
@@ -98,8 +99,29 @@ struct vmk_usermode {
     uint64_t hwcap;
     uint64_t hwcap2;
     uint64_t xcr0;
-    size_t xstate_size; /* Of the components in XCR0, */
-    uint8_t *xsave;     /* and room for all that KVM copies. */
+    size_t xstate_size;                 /* Of the components in XCR0, */
+    uint8_t *xsave;                     /* and room for all that KVM copies. */
+    struct vmk_usermode_state *adapted; /* Of a copy of a state that was read from bytes. */
+};
+
+struct vmk_x86_vcpu_state;
+
+struct vmk_usermode_state {
+    struct vmk_user_regs regs;
+    struct vmkit_x86_sregs sregs;
+    uint64_t stub_gpa;
+    uint64_t tables_gpa;
+    uint64_t stack_gpa;
+    bool level_asked;
+    bool syscall_at_kernel;
+    bool started;
+    uint64_t hwcap;
+    uint64_t hwcap2;
+    uint64_t xcr0;
+    struct vmk_kvm_system *system; /* Where it was saved; NULL for one that was read from bytes: */
+    struct vmk_x86_vcpu_state *foreign; /* what they say. Of the above it has the gpas alone. */
+    size_t xstate_size;
+    uint8_t xsave[]; /* All that KVM copies. */
 };
 
 struct exception_frame {
@@ -114,6 +136,28 @@ vmk_usermode_supported_leaf(const struct vmk_usermode *usermode, uint32_t leaf, 
 void
 vmk_usermode_fill_sregs(const struct vmk_usermode *usermode, uint64_t root,
                         struct vmkit_x86_sregs *sregs);
+
+/* The supervisor's pages, in frames and tables of `paging`. 0 or -ENOMEM. */
+int
+vmk_usermode_lay_out(struct vmk_paging *paging, uint64_t gpa[SUPERVISOR_PAGES]);
+
+/* Where the components of the extended state that are in its XCR0 end. */
+size_t
+vmk_usermode_find_xstate_size(const struct vmk_usermode *usermode);
+
+void
+vmk_usermode_find_hwcaps(const struct vmk_usermode *usermode, uint64_t *ret_hwcap,
+                         uint64_t *ret_hwcap2);
+
+/* What KVM copies as extended state, at the least the components in XCR0. */
+size_t
+vmk_usermode_get_xsave_room(const struct vmk_usermode *usermode);
+
+/* usermode_file.c: what a state that was read from bytes is on this host, for a usermode that has
+ * its vCPU and nothing else. -ENOTSUP, naming it, for something that the host lacks. */
+int
+vmk_usermode_adapt(const struct vmk_usermode *usermode, const struct vmk_usermode_state *state,
+                   uint64_t root, struct vmk_usermode_state **ret_state, vmkit_error **ret_error);
 
 /* XCR0 and the MSRs of SYSCALL. */
 int

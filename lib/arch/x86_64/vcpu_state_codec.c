@@ -23,6 +23,7 @@ enum tag {
     TAG_TSC = 11,
     TAG_LAPIC = 12,
     TAG_NESTED = 13,
+    TAG_USER = 14,
 };
 
 #define MP_STATE_LAST 4 /* start-up received */
@@ -428,6 +429,36 @@ decode_nested(void *data, struct vmk_byte_cursor *cursor)
            state->nested_size <= VMK_X86_STATE_NESTED_LIMIT;
 }
 
+/* Of the special registers, those that user mode has a part in: the selectors that it may load, and
+ * where FS and GS point. */
+static void
+encode_user(const void *data, struct vmk_bytes *bytes)
+{
+    const struct vmk_x86_vcpu_state *state = data;
+    const struct vmkit_x86_sregs *sregs = &state->sregs;
+    vmk_bytes_put_u64(bytes, sregs->fs.base);
+    vmk_bytes_put_u64(bytes, sregs->gs.base);
+    vmk_bytes_put_u32(bytes, sregs->ds.selector);
+    vmk_bytes_put_u32(bytes, sregs->es.selector);
+    vmk_bytes_put_u32(bytes, sregs->fs.selector);
+    vmk_bytes_put_u32(bytes, sregs->gs.selector);
+}
+
+static bool
+decode_user(void *data, struct vmk_byte_cursor *cursor)
+{
+    struct vmk_x86_vcpu_state *state = data;
+    struct vmkit_x86_sregs *sregs = &state->sregs;
+    bool ok = true;
+    sregs->fs.base = vmk_cursor_get_u64(cursor);
+    sregs->gs.base = vmk_cursor_get_u64(cursor);
+    sregs->ds.selector = (uint16_t)get_u32_up_to(cursor, UINT16_MAX, &ok);
+    sregs->es.selector = (uint16_t)get_u32_up_to(cursor, UINT16_MAX, &ok);
+    sregs->fs.selector = (uint16_t)get_u32_up_to(cursor, UINT16_MAX, &ok);
+    sregs->gs.selector = (uint16_t)get_u32_up_to(cursor, UINT16_MAX, &ok);
+    return ok;
+}
+
 static const struct vmk_x86_part parts[] = {
     {TAG_PROCESSOR, "processor", true, encode_processor, decode_processor},
     {TAG_CPUID, "CPUID leaves", true, encode_cpuid, decode_cpuid},
@@ -446,6 +477,18 @@ static const struct vmk_x86_part parts[] = {
 
 #define PART_COUNT (sizeof parts / sizeof parts[0])
 
+/* All that a vCPU has which never leaves user mode; the library makes the rest. */
+static const struct vmk_x86_part user_parts[] = {
+    {TAG_PROCESSOR, "processor", true, encode_processor, decode_processor},
+    {TAG_CPUID, "CPUID leaves", true, encode_cpuid, decode_cpuid},
+    {TAG_GENERAL, "general registers", true, encode_general, decode_general},
+    {TAG_XCRS, "extended control registers", true, encode_xcrs, decode_xcrs},
+    {TAG_XSAVE, "extended state", true, encode_xsave, decode_xsave},
+    {TAG_USER, "user-mode segments", true, encode_user, decode_user},
+};
+
+#define USER_PART_COUNT (sizeof user_parts / sizeof user_parts[0])
+
 int
 vmk_x86_vcpu_state_encode(const struct vmk_x86_vcpu_state *state, struct vmk_bytes *bytes,
                           vmkit_error **ret_error)
@@ -458,4 +501,20 @@ vmk_x86_vcpu_state_decode(struct vmk_x86_vcpu_state *state, const void *bytes, s
                           vmkit_error **ret_error)
 {
     return vmk_x86_parts_decode(parts, PART_COUNT, "vCPU", state, bytes, size, ret_error);
+}
+
+int
+vmk_x86_user_state_encode(const struct vmk_x86_vcpu_state *state, struct vmk_bytes *bytes,
+                          vmkit_error **ret_error)
+{
+    return vmk_x86_parts_encode(user_parts, USER_PART_COUNT, "user-mode vCPU", state, bytes,
+                                ret_error);
+}
+
+int
+vmk_x86_user_state_decode(struct vmk_x86_vcpu_state *state, const void *bytes, size_t size,
+                          vmkit_error **ret_error)
+{
+    return vmk_x86_parts_decode(user_parts, USER_PART_COUNT, "user-mode vCPU", state, bytes, size,
+                                ret_error);
 }

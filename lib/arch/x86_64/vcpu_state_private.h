@@ -63,6 +63,15 @@ int
 vmk_x86_vcpu_state_decode(struct vmk_x86_vcpu_state *state, const void *bytes, size_t size,
                           vmkit_error **ret_error);
 
+/* The same for one that never leaves user mode, which has some of the fields alone. */
+int
+vmk_x86_user_state_encode(const struct vmk_x86_vcpu_state *state, struct vmk_bytes *bytes,
+                          vmkit_error **ret_error);
+
+int
+vmk_x86_user_state_decode(struct vmk_x86_vcpu_state *state, const void *bytes, size_t size,
+                          vmkit_error **ret_error);
+
 /* vcpu_state_msrs.c: which MSRs belong to the state, and in what order. */
 int
 vmk_x86_vcpu_state_get_msrs(struct vmk_kvm_vcpu *vcpu, struct vmk_x86_vcpu_state *state,

@@ -355,6 +355,55 @@ churn(uint64_t seed)
     }
 }
 
+static volatile sig_atomic_t alarms;
+
+static void
+count_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+}
+
+/* A timer, and an open file that stands in its midst. */
+static void
+prepare(uint64_t microseconds)
+{
+    struct sigaction action = {.sa_handler = count_alarm};
+    struct itimerval timer = {.it_value.tv_sec = (time_t)(microseconds / 1000000),
+                              .it_value.tv_usec = (suseconds_t)(microseconds % 1000000)};
+    int fd = open("/tmp/text", O_RDWR | O_CREAT, 0600);
+    if (write(fd, "one two three", 13) != 13 || lseek(fd, 4, SEEK_SET) != 4 || dup2(fd, 30) != 30)
+        _exit(96);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A file of the host, the first bytes of which were read. */
+static uint64_t
+open_data(void)
+{
+    char text[4];
+    int fd = open("/data/file", O_RDONLY);
+    return fd >= 0 && dup2(fd, 31) == 31 && read(31, text, 4) == 4 ? 4 : 0;
+}
+
+static uint64_t
+read_data(void)
+{
+    char text[4] = "";
+    return read(31, text, 3) == 3 && strcmp(text, "two") == 0;
+}
+
+/* Wait for the timer, and read on. */
+static uint64_t
+await(void)
+{
+    char text[4] = "";
+    while (alarms == 0)
+        pause();
+    return read(30, text, 3) == 3 && strcmp(text, "two") == 0 ? (uint64_t)alarms : 0;
+}
+
 static void
 serve(void)
 {
@@ -393,6 +442,16 @@ serve(void)
         soil_mappings();
     else if (is("flip"))
         flip_rights();
+    else if (is("prepare"))
+        prepare(shared.argument);
+    else if (is("await"))
+        shared.result = await();
+    else if (is("disarm"))
+        setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    else if (is("open-data"))
+        shared.result = open_data();
+    else if (is("read-data"))
+        shared.result = read_data();
     else if (is("ports"))
         __asm__ __volatile__("rep outsb" : : "d"(0xe0), "S"(table), "c"(1u << 30) : "memory");
     fflush(stdout);
