@@ -29,6 +29,8 @@ enum {
     OPTION_OPEN_FILES,
     OPTION_OUTPUT_LIMIT,
     OPTION_USER,
+    OPTION_SAVE,
+    OPTION_RESTORE,
     OPTION_STATS,
     OPTION_QUIET,
     OPTION_HELP,
@@ -46,6 +48,8 @@ static const struct option long_options[] = {
     {"open-files", required_argument, NULL, OPTION_OPEN_FILES},
     {"output-limit", required_argument, NULL, OPTION_OUTPUT_LIMIT},
     {"user", required_argument, NULL, OPTION_USER},
+    {"save-at-ready", required_argument, NULL, OPTION_SAVE},
+    {"restore", required_argument, NULL, OPTION_RESTORE},
     {"stats", optional_argument, NULL, OPTION_STATS},
     {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -55,6 +59,7 @@ static const struct option long_options[] = {
 
 static const char help[] =
     "usage: vmkit-run [options] [--] PROGRAM [ARG...]\n"
+    "       vmkit-run [options] --restore FILE\n"
     "\n"
     "Runs a static Linux program in a virtual machine of its own, without a guest kernel. It sees\n"
     "three streams, a private /tmp, and what the options show it; it has no network.\n"
@@ -71,6 +76,12 @@ static const char help[] =
     "  --open-files N         how many files may be open (64)\n"
     "  --output-limit SIZE    what may be written to the two output streams (no limit)\n"
     "  --user UID[:GID]       who the program takes itself for (1000:1000); gives no rights\n"
+    "  --save-at-ready FILE   run until the program says that it is ready, and write it to FILE as "
+    "it\n"
+    "                         stands there\n"
+    "  --restore FILE         go on from such a file: with its memory limit, and the limits, "
+    "folders\n"
+    "                         and streams that are given here\n"
     "  --stats[=json]         say on standard error what was used, for a person or a script\n"
     "  --quiet                do not say on standard error what ended the program\n"
     "  --help, --version\n"
@@ -372,14 +383,40 @@ apply_option(struct run_options *options, int option, const char **environment, 
     }
     case OPTION_USER:
         return set_user(options->config, optarg);
+    case OPTION_SAVE:
+        options->save = optarg;
+        return true;
+    case OPTION_RESTORE:
+        options->restore = optarg;
+        return true;
     case OPTION_STATS:
         return set_stats(options, optarg);
     case OPTION_QUIET:
         options->quiet = true;
         return true;
     default:
+        options->limits_memory = options->limits_memory || option == OPTION_MEMORY;
         return set_limit(options->config, option, optarg);
     }
+}
+
+/* What a program begins with is in the snapshot. Returns whether nothing of it was given again. */
+static bool
+check_restore(const struct run_options *options, int option)
+{
+    static const struct {
+        int option;
+        const char *name;
+    } starts[] = {{OPTION_ENV, "--env"}, {OPTION_CWD, "--cwd"}, {OPTION_USER, "--user"}};
+
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        if (options->restore != NULL && starts[i].option == option) {
+            run_complain("%s is for a program that starts, and --restore goes on with one",
+                         starts[i].name);
+            return false;
+        }
+    }
+    return true;
 }
 
 static void
@@ -395,7 +432,7 @@ static int
 read_options(struct run_options *options, int argc, char **argv, const char **environment)
 {
     size_t variables = 0;
-    int option;
+    int option, start = 0;
 
     /* The plus: what comes after the program's name is the program's. */
     while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
@@ -413,12 +450,42 @@ read_options(struct run_options *options, int argc, char **argv, const char **en
         }
         if (!apply_option(options, option, environment, &variables))
             return RUN_FAILED;
+        if (option == OPTION_ENV || option == OPTION_CWD || option == OPTION_USER)
+            start = option;
     }
-    if (optind == argc) {
+    if (!check_restore(options, start))
+        return RUN_FAILED;
+    if (options->restore != NULL && optind < argc) {
+        run_complain("--restore takes no PROGRAM: it is in the snapshot, and '%s' is too much",
+                     argv[optind]);
+        return RUN_FAILED;
+    }
+    if (optind == argc && options->restore == NULL) {
         run_complain("which program? 'vmkit-run --help' says how");
         return RUN_FAILED;
     }
     return -1;
+}
+
+/* The program with its arguments and environment. Returns -1, or the status to exit with. */
+static int
+set_program(struct run_options *options, char **arguments, const char **environment)
+{
+    vmkit_sandbox_config *config = options->config;
+    vmkit_error *error = NULL;
+
+    options->program = arguments[0];
+    int status = find_program(options);
+    if (status == -1 &&
+        (!succeeded("--env", vmkit_sandbox_config_set_environment(config, environment, &error),
+                    &error) ||
+         !succeeded(
+             "", vmkit_sandbox_config_set_arguments(config, (const char *const *)arguments, &error),
+             &error) ||
+         !succeeded("", vmkit_sandbox_config_set_program_path(config, options->path, &error),
+                    &error)))
+        status = RUN_FAILED;
+    return status;
 }
 
 int
@@ -436,20 +503,11 @@ run_options_parse(struct run_options *options, int argc, char **argv)
         succeeded("", vmkit_sandbox_config_set_output_limit(*config, UINT64_MAX, &error), &error)) {
         status = read_options(options, argc, argv, environment);
     }
-    if (status == -1) {
-        options->program = argv[optind];
-        status = find_program(options);
-    }
-    if (status == -1 &&
-        (!succeeded("--env", vmkit_sandbox_config_set_environment(*config, environment, &error),
-                    &error) ||
-         !succeeded("",
-                    vmkit_sandbox_config_set_arguments(*config, (const char *const *)argv + optind,
-                                                       &error),
-                    &error) ||
-         !succeeded("", vmkit_sandbox_config_set_program_path(*config, options->path, &error),
-                    &error) ||
-         !connect_streams(*config)))
+    if (status == -1 && options->restore != NULL)
+        options->program = options->restore;
+    else if (status == -1)
+        status = set_program(options, argv + optind, environment);
+    if (status == -1 && !connect_streams(*config))
         status = RUN_FAILED;
     free(environment);
     return status;

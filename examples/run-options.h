@@ -25,6 +25,10 @@ struct run_options {
     /* The program as it was named, and where it was found. */
     const char *program;
     char *path;
+    /* Files of snapshots, or NULL: to write when the program is ready, and to begin with. */
+    const char *save;
+    const char *restore;
+    bool limits_memory;
     enum run_stats stats;
     bool quiet;
 };

@@ -3,7 +3,8 @@
  * vmkit-run: runs an untrusted static Linux program in a virtual machine of its own.
  *
  * It shows the whole life of a sandbox: a configuration (run-options.c), the sandbox, a second
- * thread that kills it on Ctrl-C, the run on the main thread, the outcome and the statistics.
+ * thread that kills it on Ctrl-C, the run on the main thread, the outcome and the statistics. And
+ * how a sandbox is put into a file once it has initialised itself, and goes on from there.
  */
 #include "output.h"
 #include "run-options.h"
@@ -199,6 +200,73 @@ failure_status(const vmkit_error *error)
     return vmkit_error_get_errno(error) == -ENOEXEC ? RUN_NOT_EXECUTABLE : RUN_FAILED;
 }
 
+/* A sandbox that begins, or one that goes on. */
+static int
+make_sandbox(const struct run_options *options, vmkit_sandbox **ret_sandbox, vmkit_error **error)
+{
+    struct vmkit_snapshot_info info = {.size = sizeof info};
+    vmkit_snapshot *snapshot = NULL;
+
+    if (options->restore == NULL)
+        return vmkit_sandbox_new(options->config, ret_sandbox, error);
+    int result = vmkit_snapshot_open_path(options->restore, 0, NULL, &snapshot, error);
+    if (result == 0)
+        result = vmkit_snapshot_get_info(snapshot, &info, error);
+    if (result == 0 && !options->limits_memory && info.memory_limit_bytes != 0)
+        result =
+            vmkit_sandbox_config_set_memory_limit(options->config, info.memory_limit_bytes, error);
+    if (result == 0)
+        result = vmkit_snapshot_fork(snapshot, options->config, ret_sandbox, error);
+    vmkit_snapshot_unref(snapshot);
+    return result;
+}
+
+/* Writes the sandbox, which is ready, to its file. Returns the status to exit with. */
+static int
+save(const struct run_options *options, vmkit_sandbox *sandbox)
+{
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_error *error = NULL;
+    int result = vmkit_sandbox_snapshot(sandbox, &snapshot, &error);
+
+    if (result == 0)
+        result = vmkit_snapshot_save_path(snapshot, options->save, NULL, &error);
+    if (result < 0)
+        run_complain("%s: not saved: %s", options->program, vmkit_error_get_message(error));
+    vmkit_error_unref(error);
+    vmkit_snapshot_unref(snapshot);
+    return result < 0 ? RUN_FAILED : EXIT_SUCCESS;
+}
+
+/* Runs it to its end, or to the first time that it is ready if it is to be saved there. */
+static int
+run_to_end(const struct run_options *options, vmkit_sandbox *sandbox,
+           struct vmkit_sandbox_outcome *outcome, vmkit_error **error)
+{
+    int result;
+
+    do
+        result = vmkit_sandbox_run(sandbox, outcome, error);
+    while (result == 0 && outcome->kind == VMKIT_OUTCOME_READY && options->save == NULL);
+    return result;
+}
+
+static int
+finish(const struct run_options *options, vmkit_sandbox *sandbox,
+       const struct vmkit_sandbox_outcome *outcome)
+{
+    if (options->save == NULL)
+        return report_outcome(options, outcome);
+    if (outcome->kind == VMKIT_OUTCOME_READY)
+        return save(options, sandbox);
+    if (outcome->kind != VMKIT_OUTCOME_EXITED)
+        report_outcome(options, outcome);
+    run_complain("%s: ended without saying that it is ready (vmkit_guest_ready), and %s was not "
+                 "written",
+                 options->program, options->save);
+    return RUN_FAILED;
+}
+
 static int
 run(const struct run_options *options)
 {
@@ -207,19 +275,19 @@ run(const struct run_options *options)
     vmkit_error *error = NULL;
     int status = RUN_FAILED;
 
-    if (vmkit_sandbox_new(options->config, &watch.sandbox, &error) < 0) {
+    if (make_sandbox(options, &watch.sandbox, &error) < 0) {
         run_complain("%s", vmkit_error_get_message(error));
         status = failure_status(error);
     } else if (!watch_begin(&watch)) {
         run_complain("no thread could be made");
     } else {
-        int result = vmkit_sandbox_run(watch.sandbox, &outcome, &error);
+        int result = run_to_end(options, watch.sandbox, &outcome, &error);
 
         watch_end(&watch);
         if (result < 0)
             run_complain("%s: %s", options->program, vmkit_error_get_message(error));
         else
-            status = report_outcome(options, &outcome);
+            status = finish(options, watch.sandbox, &outcome);
         if (result == 0 && options->stats != RUN_STATS_NONE)
             print_stats(watch.sandbox, options);
     }

@@ -154,6 +154,34 @@ print_sections(const struct program *program, int number)
     }
 }
 
+/* What would go on from the file. Compressed memory, which would have to be unpacked for it, and a
+ * file that needs others, are left alone. */
+static void
+print_contents(const struct program *program, int number)
+{
+    struct vmkit_snapshot_info info = {.size = sizeof info};
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_error *error = NULL;
+
+    if (program->infos[number].compressed != 0 || program->infos[number].depth > 0)
+        return;
+    int result = vmkit_snapshot_open_path(program->paths[number], 0, NULL, &snapshot, &error);
+    if (result == 0)
+        result = vmkit_snapshot_get_info(snapshot, &info, &error);
+    if (result < 0)
+        printf("  holds         nothing that can be restored here: %s\n",
+               vmkit_error_get_message(error));
+    else if (info.kind == VMKIT_SNAPSHOT_OF_SANDBOX)
+        printf("  holds         a sandbox at 0x%" PRIx64 ": %" PRIu64 " of %" PRIu64
+               " bytes of memory in use, %" PRIu64 " bytes of files, signals and the like\n",
+               info.instruction_pointer, info.memory_bytes, info.memory_limit_bytes,
+               info.process_bytes);
+    else
+        printf("  holds         a raw VM of %" PRIu32 " vCPUs\n", info.vcpu_count);
+    vmkit_error_unref(error);
+    vmkit_snapshot_unref(snapshot);
+}
+
 static void
 print_info(const struct program *program, int number)
 {
@@ -173,6 +201,7 @@ print_info(const struct program *program, int number)
            info->memory_size, info->data_pages, info->zero_pages, info->parent_pages);
     printf("  stored        %s, %" PRIu64 " bytes\n", info->compressed != 0 ? "compressed" : "raw",
            info->stored_bytes);
+    print_contents(program, number);
     print_sections(program, number);
 }
 
