@@ -67,6 +67,7 @@ static const struct vmk_file_ops null_ops = {.positioned = true,
                                              .seek = seek_nowhere,
                                              .state = &vmk_state_pseudo};
 static const struct vmk_file_ops zero_ops = {.positioned = true,
+                                             .mappable = true,
                                              .read = read_zeros,
                                              .write = write_away,
                                              .seek = seek_nowhere,

@@ -26,6 +26,7 @@ struct vmk_epoll_watch {
     struct vmk_epoll_watch **link;
     uint32_t fd;
     bool disabled; /* EPOLLONESHOT was reported */
+    short told;    /* what of the file's readiness is no news, with EPOLLET */
     struct epoll_event event;
 };
 
@@ -74,6 +75,17 @@ vmk_epoll_forget(struct vmk_file *file)
         watch_free(file->watches);
 }
 
+void
+vmk_epoll_renew(struct vmk_file *file, short events)
+{
+    if ((events & POLLIN) != 0)
+        events |= POLLRDNORM;
+    if ((events & POLLOUT) != 0)
+        events |= POLLWRNORM;
+    for (struct vmk_epoll_watch *watch = file->watches; watch != NULL; watch = watch->next_of_file)
+        watch->told &= (short)~events;
+}
+
 static void
 epoll_destroy(struct vmk_file *file)
 {
@@ -89,14 +101,22 @@ events_of(const struct vmk_epoll_watch *watch)
                    (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDNORM | EPOLLWRNORM));
 }
 
+static struct vmk_poll_entry
+entry_of(struct vmk_epoll_watch *watch)
+{
+    bool edges = (watch->event.events & EPOLLET) != 0;
+    return (struct vmk_poll_entry){
+        .file = watch->file, .events = events_of(watch), .told = edges ? &watch->told : NULL};
+}
+
 static short
 epoll_poll(struct vmk_file *file)
 {
     const struct epoll *epoll = (struct epoll *)file;
     unsigned steps = 0;
-    for (const struct vmk_epoll_watch *watch = epoll->watches; watch != NULL; watch = watch->next) {
-        if (!watch->disabled &&
-            (vmk_file_poll(watch->file) & (events_of(watch) | POLLERR | POLLHUP)) != 0)
+    for (struct vmk_epoll_watch *watch = epoll->watches; watch != NULL; watch = watch->next) {
+        struct vmk_poll_entry entry = entry_of(watch);
+        if (!watch->disabled && vmk_poll_check(&entry))
             return POLLIN;
         if (++steps % WATCHES_BETWEEN_CHECKS == 0 && vmk_process_must_stop(epoll->process))
             break;
@@ -212,6 +232,7 @@ vmk_sys_epoll_ctl(struct vmk_process *process, const uint64_t args[6])
             return -ENOENT;
         watch->event = event;
         watch->disabled = false;
+        watch->told = 0;
         return 0;
     case EPOLL_CTL_DEL:
         if (watch == NULL)
@@ -238,6 +259,7 @@ report(struct vmk_process *process, struct vmk_epoll_watch **watches,
         if (vmk_uaccess_write(process->space, va + (uint64_t)reported * sizeof event, &event,
                               sizeof event) < 0)
             return reported != 0 ? reported : -EFAULT;
+        watches[i]->told = entries[i].ready;
         watches[i]->disabled = (watches[i]->event.events & EPOLLONESHOT) != 0;
         reported++;
     }
@@ -266,7 +288,7 @@ vmk_epoll_serve(struct vmk_process *process, const uint64_t args[6], uint64_t de
         for (struct vmk_epoll_watch *watch = epoll->watches; watch != NULL; watch = watch->next) {
             watches[used] = watch;
             if (!watch->disabled)
-                entries[used++] = (struct vmk_poll_entry){watch->file, events_of(watch), 0};
+                entries[used++] = entry_of(watch);
         }
         result = vmk_poll_wait(process, entries, used, deadline_ns);
         if (result > 0)

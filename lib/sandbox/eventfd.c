@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* eventfd(2): a counter that is read and written, of the guest with itself. */
+#include "sandbox/epoll.h"
 #include "sandbox/files.h"
 #include "sandbox/process.h"
 #include "sandbox/state_codec.h"
@@ -39,6 +40,7 @@ event_read(struct vmk_process *process, struct vmk_file *file, const struct iove
         return would_block(process, file);
     uint64_t value = event->semaphore ? 1 : event->value;
     event->value -= value;
+    vmk_epoll_renew(file, POLLOUT);
     vmk_iov_fill(iov, count, 0, &value, sizeof value);
     return sizeof value;
 }
@@ -57,6 +59,7 @@ event_write(struct vmk_process *process, struct vmk_file *file, const struct iov
     if (value >= UINT64_MAX - event->value)
         return would_block(process, file);
     event->value += value;
+    vmk_epoll_renew(file, POLLIN);
     return sizeof value;
 }
 

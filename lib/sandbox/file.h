@@ -40,6 +40,9 @@ struct vmk_file_ops {
     ssize_t (*write)(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov,
                      int count, uint64_t *offset);
 
+    /* Whether mmap(2) takes it, as it does what has contents; others are ENODEV. */
+    bool mappable;
+
     /* Each buffer of the guest is one write, of which the operation takes what it is made for: less
      * than all of it ends the call. It is called for an empty one, too. */
     bool records;

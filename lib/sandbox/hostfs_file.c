@@ -94,6 +94,7 @@ host_sync(struct vmk_process *process, struct vmk_file *file, bool data_only)
 
 static const struct vmk_file_ops host_file_ops = {
     .positioned = true,
+    .mappable = true,
     .read = host_read,
     .write = host_write,
     .seek = host_seek,

@@ -111,6 +111,7 @@ gone_read(struct vmk_process *process, struct vmk_file *file, const struct iovec
 
 static const struct vmk_file_ops gone_file_ops = {
     .positioned = true,
+    .mappable = true,
     .read = gone_read,
     .seek = vmk_dirent_seek,
     .state = &vmk_state_host,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/pipe.h"
 
+#include "sandbox/epoll.h"
 #include "sandbox/files.h"
 #include "sandbox/process.h"
 #include "sandbox/signals.h"
@@ -51,6 +52,13 @@ wait_for_signal(struct vmk_process *process)
     return -VMK_ERESTARTSYS;
 }
 
+static void
+tell(const struct pipe *pipe, enum pipe_side side, short events)
+{
+    if (pipe->ends[side] != NULL)
+        vmk_epoll_renew(&pipe->ends[side]->file, events);
+}
+
 static ssize_t
 pipe_read(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov, int count,
           uint64_t *offset)
@@ -70,7 +78,10 @@ pipe_read(struct vmk_process *process, struct vmk_file *file, const struct iovec
     vmk_iov_fill(iov, count, 0, pipe->data + pipe->head, first);
     vmk_iov_fill(iov, count, first, pipe->data, size - first);
     pipe->head = (pipe->head + size) % pipe->capacity;
+    bool was_full = pipe->capacity - pipe->size < PIPE_BUF;
     pipe->size -= size;
+    if (was_full)
+        tell(pipe, SIDE_WRITE, POLLOUT);
     return (ssize_t)size;
 }
 
@@ -97,6 +108,7 @@ pipe_write(struct vmk_process *process, struct vmk_file *file, const struct iove
     vmk_iov_drain(iov, count, 0, pipe->data + tail, first);
     vmk_iov_drain(iov, count, first, pipe->data, size - first);
     pipe->size += size;
+    tell(pipe, SIDE_READ, POLLIN);
     return (ssize_t)size;
 }
 
@@ -145,6 +157,7 @@ static void
 pipe_destroy_read(struct vmk_file *file)
 {
     pipe_of(file)->ends[SIDE_READ] = NULL;
+    tell(pipe_of(file), SIDE_WRITE, POLLOUT | POLLERR);
     pipe_release(pipe_of(file));
 }
 
@@ -152,6 +165,7 @@ static void
 pipe_destroy_write(struct vmk_file *file)
 {
     pipe_of(file)->ends[SIDE_WRITE] = NULL;
+    tell(pipe_of(file), SIDE_READ, POLLIN | POLLHUP);
     pipe_release(pipe_of(file));
 }
 

@@ -21,6 +21,29 @@ vmk_poll_deadline(uint64_t nanoseconds)
                                                                                 : deadline;
 }
 
+/* What is ready of an entry, if there is anything new to it. What ceases to hold is news again. */
+static short
+news_of(const struct vmk_poll_entry *entry, short now)
+{
+    if (entry->told == NULL)
+        return now;
+    *entry->told &= now;
+    return (now & ~*entry->told) == 0 ? 0 : now;
+}
+
+bool
+vmk_poll_check(struct vmk_poll_entry *entry)
+{
+    int now = vmk_file_poll(entry->file);
+    if ((now & POLLIN) != 0)
+        now |= POLLRDNORM;
+    if ((now & POLLOUT) != 0)
+        now |= POLLWRNORM;
+    now &= entry->events | POLLERR | POLLHUP;
+    entry->ready = news_of(entry, (short)now);
+    return entry->ready != 0;
+}
+
 static int
 check_ready(struct vmk_process *process, struct vmk_poll_entry *entries, uint32_t count)
 {
@@ -29,20 +52,15 @@ check_ready(struct vmk_process *process, struct vmk_poll_entry *entries, uint32_
     for (uint32_t i = 0; i < count && !vmk_process_ended(process); i++) {
         if (i % ENTRIES_BETWEEN_CHECKS == ENTRIES_BETWEEN_CHECKS - 1)
             vmk_process_must_stop(process);
-        if (entries[i].file != NULL) {
-            int now = vmk_file_poll(entries[i].file);
-            if ((now & POLLIN) != 0)
-                now |= POLLRDNORM;
-            if ((now & POLLOUT) != 0)
-                now |= POLLWRNORM;
-            entries[i].ready = (short)(now & (entries[i].events | POLLERR | POLLHUP));
-        }
+        if (entries[i].file != NULL)
+            vmk_poll_check(&entries[i]);
         ready += entries[i].ready != 0;
     }
     return ready;
 }
 
-/* What outside of the guest can change an entry. */
+/* What outside of the guest can change an entry. The host would end a wait for what was told at
+ * once, and for a hang-up whatever is asked. */
 static nfds_t
 collect(const struct vmk_poll_entry *entries, uint32_t count, struct pollfd *fds)
 {
@@ -50,8 +68,9 @@ collect(const struct vmk_poll_entry *entries, uint32_t count, struct pollfd *fds
     for (uint32_t i = 0; i < count; i++) {
         struct vmk_file *file = entries[i].file;
         int fd = file == NULL || file->ops->poll_fd == NULL ? -1 : file->ops->poll_fd(file);
-        if (fd >= 0)
-            fds[used++] = (struct pollfd){fd, entries[i].events, 0};
+        short told = entries[i].told == NULL ? 0 : *entries[i].told;
+        if (fd >= 0 && (told & (POLLERR | POLLHUP)) == 0)
+            fds[used++] = (struct pollfd){fd, (short)(entries[i].events & ~told), 0};
     }
     return used;
 }

@@ -3,6 +3,7 @@
 #ifndef VMK_SANDBOX_POLL_H
 #define VMK_SANDBOX_POLL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -13,7 +14,12 @@ struct vmk_poll_entry {
     struct vmk_file *file; /* lent; NULL: nothing to wait for, `ready` stays */
     short events;          /* POLLIN and its like */
     short ready;
+    short *told; /* NULL, or what was reported already: it is not, before anything else is */
 };
+
+/* Ask a file that is not NULL now; whether it is ready. */
+bool
+vmk_poll_check(struct vmk_poll_entry *entry);
 
 /* How many entries are ready: at once, or after a wait that ends at `deadline_ns` of
  * CLOCK_MONOTONIC (UINT64_MAX: never, 0: at once). -EINTR, -ENOMEM. */

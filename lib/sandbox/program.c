@@ -98,6 +98,7 @@ program_destroy(struct vmk_file *file)
 static const struct vmk_file_ops program_ops = {
     .kind = "program",
     .positioned = true,
+    .mappable = true,
     .read = program_read,
     .seek = program_seek,
     .statx = program_statx,

@@ -52,7 +52,7 @@ load_file(struct vmk_state_reader *reader, struct vmk_vma *vma, uint32_t number)
     if (vma->file == NULL)
         return -EINVAL;
     vma->offset = vmk_cursor_get_u64(&reader->in);
-    if (!vmk_file_readable(vma->file) || !vma->file->ops->positioned)
+    if (!vmk_file_readable(vma->file) || !vma->file->ops->mappable)
         return vmk_state_bad(reader, "file %u is mapped, which cannot be", number);
     if (!is_page_aligned(vma->offset) ||
         __builtin_add_overflow(vma->offset, vma->end - vma->start, &end) || end > INT64_MAX)

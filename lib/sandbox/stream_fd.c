@@ -6,6 +6,7 @@
  */
 #include "sandbox/stream.h"
 
+#include "sandbox/epoll.h"
 #include "sandbox/files.h"
 #include "sandbox/hostio.h"
 #include "sandbox/process.h"
@@ -49,6 +50,7 @@ fd_read(struct vmk_process *process, struct vmk_file *file, const struct iovec *
         uint64_t *offset)
 {
     struct fd_stream *stream = (struct fd_stream *)file;
+    vmk_epoll_renew(file, POLLIN | POLLHUP | POLLERR);
     if (offset != NULL) {
         ssize_t got = preadv(stream->host->fd, iov, count, (off_t)*offset);
         *offset += got > 0 ? (uint64_t)got : 0;
@@ -83,6 +85,7 @@ fd_write(struct vmk_process *process, struct vmk_file *file, const struct iovec 
     struct iovec clipped[VMK_FILE_IOV_MAX];
     size_t wanted = vmk_iov_size(iov, count);
     size_t allowed = vmk_stream_allow(process, wanted);
+    vmk_epoll_renew(file, POLLOUT | POLLERR | POLLHUP);
 
     ssize_t wrote = 0;
     if (allowed != 0) {

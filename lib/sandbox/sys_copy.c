@@ -87,14 +87,39 @@ copy(struct vmk_process *process, struct position *from, struct position *to, ui
     return (int64_t)done;
 }
 
+/* From one regular file to another, or to another part of the same: the copy ends with what was
+ * there before it. -EINVAL when the two parts share bytes. */
+static int
+settle_range(const struct position *from, const struct position *to, uint64_t *size)
+{
+    struct statx one, other;
+    int result = vmk_file_statx(from->file, &one);
+    if (result == 0)
+        result = vmk_file_statx(to->file, &other);
+    if (result < 0)
+        return result;
+    uint64_t left = from->offset < one.stx_size ? one.stx_size - from->offset : 0;
+    if (*size > left)
+        *size = left;
+    if (one.stx_ino != other.stx_ino || one.stx_dev_major != other.stx_dev_major ||
+        one.stx_dev_minor != other.stx_dev_minor)
+        return 0;
+    uint64_t apart =
+        from->offset < to->offset ? to->offset - from->offset : from->offset - to->offset;
+    return apart < *size ? -EINVAL : 0;
+}
+
 static int64_t
-copy_between(struct vmk_process *process, struct position *from, struct position *to, uint64_t size)
+copy_between(struct vmk_process *process, struct position *from, struct position *to, uint64_t size,
+             bool regular)
 {
     if (size > VMK_TRANSFER_MAX)
         size = VMK_TRANSFER_MAX;
     int64_t result = position_get(process, from);
     if (result == 0)
         result = position_get(process, to);
+    if (result == 0 && regular)
+        result = settle_range(from, to, &size);
     if (result < 0)
         return result;
     int64_t done = copy(process, from, to, size);
@@ -134,7 +159,7 @@ vmk_sys_sendfile(struct vmk_process *process, const uint64_t args[6])
         (out->flags & O_APPEND) != 0)
         return -EINVAL;
     return copy_between(process, &(struct position){in, args[2], 0}, &(struct position){out, 0, 0},
-                        args[3]);
+                        args[3], false);
 }
 
 static bool
@@ -157,7 +182,7 @@ vmk_sys_copy_file_range(struct vmk_process *process, const uint64_t args[6])
     if ((out->flags & O_APPEND) != 0)
         return -EBADF;
     return copy_between(process, &(struct position){in, args[1], 0},
-                        &(struct position){out, args[3], 0}, args[4]);
+                        &(struct position){out, args[3], 0}, args[4], true);
 }
 
 /* No pipe of the guest is the kernel's: who splices falls back to read and write. */

@@ -95,7 +95,7 @@ find_file(struct vmk_process *process, uint64_t fd, uint64_t prot, unsigned type
         return -EBADF;
     if (!vmk_file_readable(file))
         return -EACCES;
-    if (!file->ops->positioned)
+    if (!file->ops->mappable)
         return -ENODEV;
     if (type != MAP_PRIVATE && prot & PROT_WRITE)
         return vmk_file_writable(file) ? -ENODEV : -EACCES;

@@ -18,10 +18,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* O_LARGEFILE, which is 0 in the headers for 64 bits: Linux sets it there whoever opens. */
+#define LARGE_FILE 0100000u
+
 #define KNOWN_FLAGS                                                                            \
     ((uint64_t)(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |    \
                 O_DSYNC | O_SYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | \
-                O_CLOEXEC | O_PATH | O_TMPFILE | 0100000))
+                O_CLOEXEC | O_PATH | O_TMPFILE | LARGE_FILE))
 
 /* How often a name that appears or goes meanwhile is looked up anew. */
 #define RETRIES 8
@@ -150,6 +153,8 @@ open_at(struct vmk_process *process, uint64_t dirfd, uint64_t path, uint32_t fla
     struct vmk_file *file = NULL;
     if ((flags & O_PATH) != 0)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    else
+        flags |= LARGE_FILE;
     bool unnamed = (flags & O_TMPFILE) == O_TMPFILE;
     if (unnamed && ((flags & O_ACCMODE) == O_RDONLY || (flags & O_CREAT) != 0))
         return -EINVAL;
@@ -207,10 +212,11 @@ vmk_sys_memfd_create(struct vmk_process *process, const uint64_t args[6])
     ssize_t length = vmk_uaccess_read_string(process->space, args[0], name, sizeof name);
     if (length < 0)
         return length == -ENAMETOOLONG ? -EINVAL : length;
-    if ((flags & ~(uint32_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING)) != 0)
+    /* As on a kernel without seals. */
+    if ((flags & ~(uint32_t)MFD_CLOEXEC) != 0)
         return -EINVAL;
     root = vmk_files_get_scratch(files);
-    int result = root->ops->create_unnamed(files, root, O_RDWR, 0777, &file);
+    int result = root->ops->create_unnamed(files, root, O_RDWR | LARGE_FILE, 0777, &file);
     return result < 0 ? result : vmk_files_install(files, file, (flags & MFD_CLOEXEC) != 0);
 }
 

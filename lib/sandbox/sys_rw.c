@@ -2,9 +2,11 @@
 /* read(2), write(2) and their like with positions and vectors. */
 #include "sandbox/files.h"
 #include "sandbox/process.h"
+#include "sandbox/space.h"
 #include "sandbox/syscall.h"
 #include "sandbox/transfer.h"
 #include "sandbox/uaccess.h"
+#include "util/checked.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +33,28 @@ transfer_one(struct vmk_process *process, const uint64_t args[6], bool write, ui
     struct vmk_guest_iovec buffer = {args[1], args[2]};
     struct vmk_file *file;
     int result = get_file(process, args[0], write, offset != NULL, &file);
-    return result < 0 ? result : vmk_transfer(process, file, write, &buffer, 1, offset);
+    if (result < 0)
+        return result;
+    /* Linux looks at the whole range before it cuts the size. */
+    bool can = write ? file->ops->write != NULL : file->ops->read != NULL;
+    if (can && !vmk_range_inside(buffer.base, buffer.size, 0, VMK_SPACE_HIGH))
+        return -EFAULT;
+    return vmk_transfer(process, file, write, &buffer, 1, offset);
+}
+
+/* Linux looks at all of several buffers before it cuts their sizes. */
+static int
+check_buffers(const struct vmk_guest_iovec *buffers, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (buffers[i].size > INT64_MAX)
+            return -EINVAL;
+    }
+    for (uint64_t i = 0; i < count && count > 1; i++) {
+        if (!vmk_range_inside(buffers[i].base, buffers[i].size, 0, VMK_SPACE_HIGH))
+            return -EFAULT;
+    }
+    return 0;
 }
 
 static int64_t
@@ -45,6 +68,8 @@ transfer_many(struct vmk_process *process, const uint64_t args[6], bool write, u
         result = -EINVAL;
     if (result == 0)
         result = vmk_uaccess_read(process->space, args[1], buffers, count * sizeof buffers[0]);
+    if (result == 0)
+        result = check_buffers(buffers, count);
     return result < 0 ? result
                       : vmk_transfer(process, file, write, buffers, (unsigned)count, offset);
 }

@@ -213,6 +213,7 @@ tmp_sync(struct vmk_process *process, struct vmk_file *file, bool data_only)
 
 static const struct vmk_file_ops tmp_file_ops = {
     .positioned = true,
+    .mappable = true,
     .read = tmp_read,
     .write = tmp_write,
     .seek = tmp_seek,

@@ -73,7 +73,7 @@ pin_batch(struct vmk_process *process, const struct cursor *cursor, bool write, 
     return (ssize_t)total;
 }
 
-/* The sum of the sizes, cut to what one call may move; -EINVAL for absurd ones. */
+/* The sum of the sizes, cut to what one call may move; -EINVAL for a size that is negative. */
 static int64_t
 total_size(const struct vmk_guest_iovec *buffers, unsigned count)
 {
@@ -81,11 +81,12 @@ total_size(const struct vmk_guest_iovec *buffers, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         if (buffers[i].size > INT64_MAX)
             return -EINVAL;
-        total += buffers[i].size;
-        if (total > INT64_MAX)
-            return -EINVAL;
+        if (buffers[i].size > VMK_TRANSFER_MAX - total)
+            total = VMK_TRANSFER_MAX;
+        else
+            total += buffers[i].size;
     }
-    return total > VMK_TRANSFER_MAX ? (int64_t)VMK_TRANSFER_MAX : (int64_t)total;
+    return (int64_t)total;
 }
 
 /* See `records` in struct vmk_file_ops. */

@@ -31,6 +31,12 @@ SAME(descriptors_end_at_the_programs_own_limit, "limit-files")
 SAME(what_is_queued_with_a_signal_comes_as_on_linux, "queue-info")
 SAME(a_timer_interrupts_a_computation_without_a_trace, "interrupted")
 
+SAME(sizes_beyond_all_memory_fail_as_on_linux, "sizes")
+SAME(a_file_is_not_copied_over_itself, "overlaps")
+SAME(what_has_no_contents_is_not_mapped, "mappable")
+SAME(descriptors_show_the_flags_that_linux_shows, "show-flags")
+SAME(edges_are_reported_once, "edges")
+
 SAME(execve_refuses_what_linux_refuses, "exec-errors")
 
 /* By whatever way, the next program gets the strings that Linux gives it. */
@@ -93,6 +99,11 @@ make_suite(void)
     tcase_add_test(tcase, descriptors_end_at_the_programs_own_limit);
     tcase_add_test(tcase, what_is_queued_with_a_signal_comes_as_on_linux);
     tcase_add_test(tcase, execve_refuses_what_linux_refuses);
+    tcase_add_test(tcase, sizes_beyond_all_memory_fail_as_on_linux);
+    tcase_add_test(tcase, a_file_is_not_copied_over_itself);
+    tcase_add_test(tcase, what_has_no_contents_is_not_mapped);
+    tcase_add_test(tcase, descriptors_show_the_flags_that_linux_shows);
+    tcase_add_test(tcase, edges_are_reported_once);
     tcase_add_loop_test(tcase, a_program_goes_on_as_another_one, 0, 9);
     tcase_add_test(tcase, a_timer_interrupts_a_computation_without_a_trace);
     tcase_add_test(tcase, the_same_holds_for_a_program_that_can_be_moved);

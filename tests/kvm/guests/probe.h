@@ -25,6 +25,7 @@ extern const struct probe probe_fuzz[];
 extern const struct probe probe_exhaust[];
 extern const struct probe probe_process[];
 extern const struct probe probe_exec[];
+extern const struct probe probe_files[];
 
 #define CHECK(condition)                                                   \
     do {                                                                   \

@@ -82,6 +82,7 @@ numbered_destroy(struct vmk_file *file)
 
 static const struct vmk_file_ops numbered_ops = {.kind = "numbered",
                                                  .positioned = true,
+                                                 .mappable = true,
                                                  .read = numbered_read,
                                                  .seek = numbered_seek,
                                                  .destroy = numbered_destroy};

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -111,7 +112,7 @@ START_TEST(wild_pointers_and_lengths_are_refused)
     ck_assert_int_eq(fake_call(write, 1, 0, 5), -EFAULT);
     ck_assert_int_eq(fake_call(write, 1, UINT64_MAX - 2, 5), -EFAULT);
     ck_assert_int_eq(fake_call(write, 1, FAKE_WILD, 0), 0);
-    ck_assert_int_eq(fake_call(write, 1, FAKE_BASE, UINT64_MAX), -EINVAL);
+    ck_assert_int_eq(fake_call(write, 1, FAKE_BASE, UINT64_MAX), -EFAULT);
     ck_assert_int_eq(fake_call(read, 0, FAKE_READ_ONLY, 4), -EFAULT);
     ck_assert_int_eq(fake_call(write, 99, FAKE_BASE, 1), -EBADF);
     ck_assert_int_eq(fake_call(write, UINT64_MAX, FAKE_BASE, 1), -EBADF);
@@ -135,6 +136,9 @@ START_TEST(vectors_are_gathered_and_checked)
     ck_assert_int_eq(fake_call(writev, 1, FAKE_WILD, 2), -EFAULT);
     ck_assert_int_eq(fake_call(writev, 1, at, 0), 0);
     parts[1] = INT64_MAX;
+    fake_put(FAKE_BASE, parts, sizeof parts);
+    ck_assert_int_eq(fake_call(writev, 1, at, 3), -EFAULT);
+    parts[5] = UINT64_MAX;
     fake_put(FAKE_BASE, parts, sizeof parts);
     ck_assert_int_eq(fake_call(writev, 1, at, 3), -EINVAL);
     ck_assert_int_eq(fake_call(pwritev2, 1, at, 3, UINT64_MAX, 0, 64), -EOPNOTSUPP);
@@ -443,6 +447,39 @@ START_TEST(epoll_reports_what_is_ready_until_it_is_gone)
 }
 END_TEST
 
+START_TEST(an_edge_of_a_host_stream_comes_again_when_it_was_used)
+{
+    int ends[2];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(vmk_config_set_stream_fd(fake.config, VMKIT_STREAM_STDIN, ends[0], NULL), 0);
+    fake_start();
+    int64_t epoll = fake_call(epoll_create1, 0);
+    ck_assert_int_eq(control(epoll, EPOLL_CTL_ADD, 0, EPOLLIN | EPOLLET), 0);
+    ck_assert_int_eq(write(ends[1], "abcd", 4), 4);
+    ck_assert_int_eq(fake_call(epoll_pwait, (uint64_t)epoll, FAKE_BASE, 2, (uint64_t)-1), 1);
+    ck_assert_int_eq(fake_call(epoll_pwait, (uint64_t)epoll, FAKE_BASE, 2, 20), 0);
+    ck_assert_int_eq(fake_call(read, 0, FAKE_BASE, 2), 2);
+    ck_assert_int_eq(fake_call(epoll_pwait, (uint64_t)epoll, FAKE_BASE, 2, 0), 1);
+    ck_assert_int_eq(fake_call(read, 0, FAKE_BASE, 2), 2);
+    ck_assert_int_eq(write(ends[1], "e", 1), 1);
+    ck_assert_int_eq(fake_call(epoll_pwait, (uint64_t)epoll, FAKE_BASE, 2, 0), 1);
+    close(ends[1]);
+    ck_assert_int_eq(fake_call(epoll_pwait, (uint64_t)epoll, FAKE_BASE, 2, (uint64_t)-1), 1);
+    ck_assert_int_eq(fake_call(epoll_pwait, (uint64_t)epoll, FAKE_BASE, 2, 20), 0);
+    close(ends[0]);
+}
+END_TEST
+
+START_TEST(memfds_have_no_seals)
+{
+    fake_start();
+    ck_assert_int_eq(fake_call(memfd_create, fake_string("name"), MFD_ALLOW_SEALING), -EINVAL);
+    int64_t fd = fake_call(memfd_create, fake_string("name"), MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fake_call(fcntl, (uint64_t)fd, F_GET_SEALS), -EINVAL);
+}
+END_TEST
+
 START_TEST(poll_and_select_find_what_is_ready)
 {
     struct pollfd fds[4] = {{0, POLLIN, 0}, {1, POLLIN | POLLOUT, 0}, {50, POLLIN, 0}, {-1, 0, 7}};
@@ -509,6 +546,8 @@ make_suite(void)
     tcase_add_test(tcase, a_pipe_without_a_reader_is_broken);
     tcase_add_test(tcase, pipes_count_against_the_memory_limit);
     tcase_add_test(tcase, epoll_reports_what_is_ready_until_it_is_gone);
+    tcase_add_test(tcase, an_edge_of_a_host_stream_comes_again_when_it_was_used);
+    tcase_add_test(tcase, memfds_have_no_seals);
     tcase_add_test(tcase, poll_and_select_find_what_is_ready);
     suite_add_tcase(suite, tcase);
     return suite;
