@@ -300,8 +300,9 @@ vmkit_sandbox_config_set_user(vmkit_sandbox_config *config, uint32_t uid, uint32
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a guest path of another form or an unknown flag; -EEXIST when the
  *         guest path is taken; -ENOENT, -EACCES, -ENOTDIR, -ELOOP, -EMFILE, -ENFILE or -EIO from
- *         opening; -ENOTDIR also for what is neither a folder nor a regular file; -EACCES also for
- *         a folder of procfs; -ENAMETOOLONG; -ENOMEM.
+ *         opening; -ENOENT also where this process has no /proc, as in some chroots; -ENOTDIR also
+ *         for what is neither a folder nor a regular file; -EACCES also for a folder of procfs;
+ *         -ENAMETOOLONG; -ENOMEM.
  *
  * No path, symbolic link or ".." leads the guest out of the folder (openat2(2), RESOLVE_IN_ROOT).
  * @since 0.1

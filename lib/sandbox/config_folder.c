@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,17 @@ folder_check(const vmkit_sandbox_config *config, const char *path, char *normal,
     return 0;
 }
 
+/* What was found in a folder is opened by /proc/self/fd: a name could lead somewhere else by then.
+ */
+static bool
+can_reopen(int fd)
+{
+    struct stat status;
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return lstat(path, &status) == 0;
+}
+
 /* Takes `fd` over. */
 static int
 folder_append(vmkit_sandbox_config *config, int fd, const char *normal, uint64_t flags,
@@ -105,6 +117,11 @@ folder_append(vmkit_sandbox_config *config, int fd, const char *normal, uint64_t
         result = vmk_error_set(ret_error, EACCES, VMKIT_ERROR_NOT_SUPPORTED,
                                "the folder for \"%.80s\" lies in procfs, which would give away the "
                                "calling process",
+                               normal);
+    else if (!can_reopen(fd))
+        result = vmk_error_set(ret_error, ENOENT, VMKIT_ERROR_NOT_FOUND,
+                               "this process has no /proc, which it takes to open the files of the "
+                               "folder for \"%.80s\"",
                                normal);
     else if (strcmp(normal, "/") == 0 && !S_ISDIR(status.st_mode))
         result = vmk_error_set(ret_error, ENOTDIR, VMKIT_ERROR_INVALID_ARGUMENT,

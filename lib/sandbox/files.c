@@ -117,7 +117,7 @@ vmk_files_new(const vmkit_sandbox_config *config, struct vmk_process *process,
               struct vmk_memory_account *account, struct vmk_files **ret_files,
               vmkit_error **ret_error)
 {
-    struct vmk_files *files;
+    struct vmk_files *files = NULL;
     int result = vmk_files_new_empty(config, process, account, &files, ret_error);
     if (result < 0)
         return result;

@@ -71,6 +71,8 @@ bench_run_fn bench_fork_density;
 bench_run_fn bench_call_reset;
 bench_run_fn bench_save_raw;
 bench_run_fn bench_save_zlib;
+bench_run_fn bench_restore_128m;
+bench_run_fn bench_restore_4g;
 
 /* Microseconds of CLOCK_MONOTONIC. */
 double

@@ -41,13 +41,14 @@ void
 bench_call_reset(const struct bench_options *options, struct bench_result *result)
 {
     const struct vmkit_call call = {.size = sizeof call, .symbol = "nothing"};
+    const struct bench_input input = {0};
     struct bench_samples calls = {0};
     vmkit_sandbox *sandbox;
     result->unit = "us";
     result->goal_kind = BENCH_RATIO_AT_MOST;
     result->goal = 0.1;
 
-    vmkit_snapshot *snapshot = bench_snapshot_new(bench_guest(options, "reset"), 0);
+    vmkit_snapshot *snapshot = bench_snapshot_new(bench_guest(options, "reset"), &input, 0);
     bench_vmkit(vmkit_snapshot_fork(snapshot, NULL, &sandbox, &bench_error));
     vmkit_sandbox_config *config = bench_config_new(bench_guest(options, "hello"));
     time_call(sandbox, &call, &calls);

@@ -7,6 +7,8 @@
 #ifndef VMK_BENCH_FLOOR_H
 #define VMK_BENCH_FLOOR_H
 
+#include "guest.h"
+
 #include <elf.h>
 #include <linux/kvm.h>
 
@@ -67,8 +69,8 @@ struct floor_guest {
     uint64_t exits;
     uint64_t syscalls;
     uint64_t faults;
-    uint64_t input; /* What it reads from its standard input. */
-    size_t size;    /* of the memory */
+    struct bench_input input; /* What it reads from its standard input. */
+    size_t size;              /* of the memory */
     bool level_known;
     bool syscall_at_user;
     bool ended;
@@ -83,7 +85,7 @@ struct floor_plan {
     uint64_t pages[512];
     uint64_t
         table_size; /* Bytes that the guest maps at BENCH_TABLE, whole MiB of an even number. */
-    uint64_t input;
+    struct bench_input input;
 };
 
 void

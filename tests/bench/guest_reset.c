@@ -20,18 +20,22 @@ nothing(void)
 int
 main(void)
 {
-    uint64_t pages;
+    struct bench_input input;
     volatile uint64_t *table =
         mmap((void *)(uintptr_t)BENCH_TABLE, BENCH_TABLE_SIZE, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    if (table == MAP_FAILED || read(0, &pages, sizeof pages) != sizeof pages)
+    if (table == MAP_FAILED || read(0, &input, sizeof input) != sizeof input)
+        return 1;
+    if (input.untouched != 0 &&
+        mmap(NULL, input.untouched, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
         return 1;
     for (uint64_t i = 0; i < BENCH_TABLE_SIZE / PAGE; i++)
         table[i * PAGE / sizeof *table] = i + 1;
     for (;;) {
         if (vmkit_guest_ready() != 0)
             return 1;
-        for (uint64_t i = 0; i < pages; i++)
+        for (uint64_t i = 0; i < input.pages; i++)
             table[i * PAGE / sizeof *table]++;
     }
 }

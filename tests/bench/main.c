@@ -26,6 +26,8 @@ static const struct benchmark {
     {"reset_4000", bench_reset_4000, "the same with 4,000"},
     {"fork", bench_fork, "a fork of 64 MiB, to its first exit"},
     {"fork_density", bench_fork_density, "memory of a thousand forks of 64 MiB"},
+    {"restore_128m", bench_restore_128m, "a fork from a file with 64 MiB of data"},
+    {"restore_4g", bench_restore_4g, "the same where the guest has 4 GiB of memory"},
     {"call_reset", bench_call_reset, "a call and a reset, against a cold start"},
     {"save_raw", bench_save_raw, "a snapshot of 128 MiB to a file, raw"},
     {"save_zlib", bench_save_zlib, "a snapshot of 32 MiB to a file, compressed"},

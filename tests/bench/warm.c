@@ -14,12 +14,14 @@ bench_run_to_ready(vmkit_sandbox *sandbox)
 }
 
 vmkit_snapshot *
-bench_snapshot_new(const char *program, uint64_t pages)
+bench_snapshot_new(const char *program, const struct bench_input *input, uint64_t memory)
 {
     vmkit_snapshot *snapshot;
     vmkit_sandbox *sandbox;
     vmkit_sandbox_config *config = bench_config_new(program);
-    bench_vmkit(vmkit_sandbox_config_set_input(config, &pages, sizeof pages, &bench_error));
+    bench_vmkit(vmkit_sandbox_config_set_input(config, input, sizeof *input, &bench_error));
+    if (memory != 0)
+        bench_vmkit(vmkit_sandbox_config_set_memory_limit(config, memory, &bench_error));
     bench_vmkit(vmkit_sandbox_new(config, &sandbox, &bench_error));
     bench_run_to_ready(sandbox);
     bench_vmkit(vmkit_sandbox_snapshot(sandbox, &snapshot, &bench_error));
@@ -32,13 +34,13 @@ void
 bench_warm_new(struct bench_warm *warm, const struct bench_options *options, uint64_t pages)
 {
     const char *program = bench_guest(options, "reset");
-    struct floor_plan plan = {.table_size = BENCH_TABLE_SIZE, .input = pages};
+    struct floor_plan plan = {.table_size = BENCH_TABLE_SIZE, .input.pages = pages};
     struct floor_guest guest;
     floor_guest_new(&guest, program, &plan);
     floor_guest_run(&guest, &plan);
     floor_image_take(&warm->image, &guest);
     floor_guest_free(&guest);
-    warm->snapshot = bench_snapshot_new(program, pages);
+    warm->snapshot = bench_snapshot_new(program, &plan.input, 0);
 }
 
 void

@@ -18,9 +18,9 @@ bench_warm_new(struct bench_warm *warm, const struct bench_options *options, uin
 void
 bench_warm_free(struct bench_warm *warm);
 
-/* The snapshot alone. */
+/* The snapshot alone, with a limit of memory in bytes, or 0 for the default. */
 vmkit_snapshot *
-bench_snapshot_new(const char *program, uint64_t pages);
+bench_snapshot_new(const char *program, const struct bench_input *input, uint64_t memory);
 
 /* Run a sandbox until it is ready. */
 void

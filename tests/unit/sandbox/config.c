@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static vmkit_sandbox_config *config;
@@ -209,6 +211,35 @@ take_all(void *user_data, const void *data, uint64_t size)
     return (int64_t)size;
 }
 
+/* In a child that has only an empty folder for a root. */
+static int
+add_folder_without_proc(void)
+{
+    char root[] = "/tmp/vmkit-config.XXXXXX";
+    vmkit_error *reason = NULL;
+    if (mkdtemp(root) == NULL || (geteuid() != 0 && unshare(CLONE_NEWUSER) != 0))
+        return 2;
+    int folder = open("/usr", O_PATH | O_DIRECTORY);
+    if (chroot(root) != 0 || chdir("/") != 0)
+        return 3;
+    if (vmk_config_add_folder_fd(config, folder, "/a", 0, &reason) != -ENOENT ||
+        vmk_config_add_folder(config, "/", "/a", 0, NULL) != -ENOENT || config->folder_count != 0)
+        return 4;
+    return strstr(vmk_error_get_message(reason), "no /proc") != NULL ? 0 : 5;
+}
+
+START_TEST(a_folder_is_refused_where_there_is_no_proc)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(add_folder_without_proc());
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(system("rmdir /tmp/vmkit-config.??????"), 0);
+}
+END_TEST
+
 START_TEST(streams_are_replaced_and_checked)
 {
     ck_assert_int_eq(vmk_config_set_stream_fd(config, 3, 0, NULL), -EINVAL);
@@ -253,6 +284,7 @@ make_suite(void)
     tcase_add_test(tcase, limits_have_bounds);
     tcase_add_test(tcase, a_folder_gets_a_normal_guest_path_that_is_its_own);
     tcase_add_test(tcase, a_bad_folder_is_refused_with_a_reason);
+    tcase_add_test(tcase, a_folder_is_refused_where_there_is_no_proc);
     tcase_add_test(tcase, streams_are_replaced_and_checked);
     suite_add_tcase(suite, tcase);
     return suite;
