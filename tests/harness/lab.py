@@ -11,6 +11,8 @@ import jobs
 
 # Software emulation is 10 to 30 times slower than the machine it runs on.
 SLOWNESS = 10
+# Parts of a suite for each machine: some tests take a hundred times as long as others.
+SHARES = 6
 _MARK = "@@lab-test"
 
 _PROLOGUE = f"""#!/bin/sh
@@ -87,11 +89,11 @@ def _run_share(top, tests, limit):
 def run(top, tests, limit, machines):
     """Runs the tests and returns (status, output, ending) for each, in order.
 
-    A machine of software emulation uses one core, so that several of them share the tests, each
-    its own part, without disturbing each other.
+    A machine of software emulation uses one core, so that several of them run the tests without
+    disturbing each other. Each takes the next share when it is done with one.
     """
-    count = max(1, min(machines, len(tests)))
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+    count = max(1, min(machines * SHARES, len(tests)))
+    with concurrent.futures.ThreadPoolExecutor(machines) as pool:
         shares = list(pool.map(lambda first: _run_share(top, tests[first::count], limit),
                                range(count)))
     return [shares[number % count][number // count] for number in range(len(tests))]
