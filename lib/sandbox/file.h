@@ -11,6 +11,7 @@
 #ifndef VMK_SANDBOX_FILE_H
 #define VMK_SANDBOX_FILE_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -23,6 +24,10 @@ struct vmk_file;
 struct vmk_node;
 struct vmk_process;
 struct vmk_state_kind;
+
+/* O_LARGEFILE as Linux shows it, whoever opens; the headers for 64 bits have 0. Of these two bits
+ * every architecture has one for it and one for O_NOFOLLOW. */
+#define VMK_FILE_LARGE ((0100000u | 0400000u) & ~(unsigned)O_NOFOLLOW)
 
 /* The most pieces of host memory that an operation is given at once. */
 #define VMK_FILE_IOV_MAX 16

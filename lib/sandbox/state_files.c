@@ -25,7 +25,7 @@
 /* Further than what open(2) and fcntl(2) can set, nothing is ever in the flags of a file. */
 #define KNOWN_FLAGS                                                                         \
     ((uint32_t)(O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_ASYNC | O_DIRECT | \
-                O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_PATH | 0100000))
+                O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_PATH | VMK_FILE_LARGE))
 /* What is decided when the file is made. */
 #define OWN_FLAGS ((uint32_t)(O_ACCMODE | O_PATH))
 

@@ -18,13 +18,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* O_LARGEFILE, which is 0 in the headers for 64 bits: Linux sets it there whoever opens. */
-#define LARGE_FILE 0100000u
-
 #define KNOWN_FLAGS                                                                            \
     ((uint64_t)(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |    \
                 O_DSYNC | O_SYNC | O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | \
-                O_CLOEXEC | O_PATH | O_TMPFILE | LARGE_FILE))
+                O_CLOEXEC | O_PATH | O_TMPFILE | VMK_FILE_LARGE))
 
 /* How often a name that appears or goes meanwhile is looked up anew. */
 #define RETRIES 8
@@ -154,7 +151,7 @@ open_at(struct vmk_process *process, uint64_t dirfd, uint64_t path, uint32_t fla
     if ((flags & O_PATH) != 0)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     else
-        flags |= LARGE_FILE;
+        flags |= VMK_FILE_LARGE;
     bool unnamed = (flags & O_TMPFILE) == O_TMPFILE;
     if (unnamed && ((flags & O_ACCMODE) == O_RDONLY || (flags & O_CREAT) != 0))
         return -EINVAL;
@@ -216,7 +213,7 @@ vmk_sys_memfd_create(struct vmk_process *process, const uint64_t args[6])
     if ((flags & ~(uint32_t)MFD_CLOEXEC) != 0)
         return -EINVAL;
     root = vmk_files_get_scratch(files);
-    int result = root->ops->create_unnamed(files, root, O_RDWR | LARGE_FILE, 0777, &file);
+    int result = root->ops->create_unnamed(files, root, O_RDWR | VMK_FILE_LARGE, 0777, &file);
     return result < 0 ? result : vmk_files_install(files, file, (flags & MFD_CLOEXEC) != 0);
 }
 

@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LARGE_FILE 0100000 /* O_LARGEFILE, as Linux shows it */
 #define CWD ((uint64_t)AT_FDCWD)
 
 static vmkit_sandbox_config *config;
@@ -196,8 +195,8 @@ START_TEST(positions_and_flags_of_open_files_stay)
     /* Opened while that was allowed. */
     state_call(&a, fchmodat, CWD, state_string(&a, "/tmp/a"), 0);
     state_move(&a, &b, NULL);
-    ck_assert_int_eq(state_call(&b, fcntl, 3, F_GETFL), O_RDWR | O_APPEND | LARGE_FILE);
-    ck_assert_int_eq(state_call(&b, fcntl, 4, F_GETFL), O_WRONLY | O_NONBLOCK | LARGE_FILE);
+    ck_assert_int_eq(state_call(&b, fcntl, 3, F_GETFL), O_RDWR | O_APPEND | VMK_FILE_LARGE);
+    ck_assert_int_eq(state_call(&b, fcntl, 4, F_GETFL), O_WRONLY | O_NONBLOCK | VMK_FILE_LARGE);
     ck_assert_int_eq(state_call(&b, fcntl, 5, F_GETFL), O_PATH);
     ck_assert_int_eq(state_call(&b, fcntl, 4, F_GETFD), FD_CLOEXEC);
     ck_assert_str_eq(state_read(&b, 3), "456789");
