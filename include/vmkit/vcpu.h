@@ -193,8 +193,8 @@ vmkit_vcpu_set_exit_value(vmkit_vcpu *vcpu, uint64_t value, vmkit_error **ret_er
  * @param ret_error Receives the error, or NULL.
  * @return 0 when the vCPU stands between two instructions; 1 when the instruction goes on with a
  *         further access, which the next run returns or serves at once; -EINVAL without a vCPU;
- *         -EBUSY while another thread runs it, or inside of a callback that serves a read; -ENOMEM;
- *         -EIO.
+ *         -EBUSY while another thread runs it, or inside of a callback that serves a read; -EAGAIN
+ *         as for vmkit_vcpu_run(); -ENOMEM; -EIO.
  *
  * After an exit by PIO or MMIO the registers are those in the middle of the instruction: call this
  * before they are saved. The calls that set registers do it themselves. A read takes the value of

@@ -430,8 +430,8 @@ vmkit_vm_remove_ioeventfd(vmkit_vm *vm, uint32_t space, uint64_t address, uint32
  * the interrupt.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a VM or for a descriptor that is no eventfd; -EBUSY when the eventfd
- *         raises an interrupt already; -ENOTSUP without an interrupt controller, or where KVM
- *         has no irqfd; -ENOMEM; -EIO.
+ *         raises an interrupt already; -ENOTSUP without an interrupt controller, or where KVM has
+ *         no irqfd; -ENOMEM; -EIO.
  *
  * Any thread, with vCPUs running or not.
  * @since 0.1
@@ -493,8 +493,9 @@ vmkit_vm_set_irq_line(vmkit_vm *vm, uint32_t gsi, uint32_t level, vmkit_error **
  * @param address Address of the message; on x86-64 0xfee00000 + (number of the local APIC << 12).
  * @param data Data of the message; on x86-64 the vector.
  * @param ret_error Receives the error, or NULL.
- * @return 1 when a vCPU got it; 0 when the guest blocks it; -EINVAL without a VM; -ENOTSUP without
- *         an interrupt controller, or where KVM takes no messages; -ENOMEM; -EIO.
+ * @return 1 when a vCPU got it; 0 when the guest blocks it, or there is no vCPU that it is for;
+ *         -EINVAL without a VM; -ENOTSUP without an interrupt controller, or where KVM takes no
+ *         messages; -ENOMEM; -EIO.
  *
  * Any thread.
  * @since 0.1

@@ -190,7 +190,8 @@ vmkit_vcpu_get_x86_regs(vmkit_vcpu *vcpu, struct vmkit_x86_regs *regs, vmkit_err
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- *         read, or in the middle of an instruction that makes a further access; -ENOMEM; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -EAGAIN as for
+ *         vmkit_vcpu_run(); -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -219,7 +220,8 @@ vmkit_vcpu_get_x86_sregs(vmkit_vcpu *vcpu, struct vmkit_x86_sregs *sregs, vmkit_
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- *         read, or in the middle of an instruction that makes a further access; -ENOMEM; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -EAGAIN as for
+ *         vmkit_vcpu_run(); -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -248,7 +250,8 @@ vmkit_vcpu_get_x86_fpu(vmkit_vcpu *vcpu, struct vmkit_x86_fpu *fpu, vmkit_error 
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
- *         read, or in the middle of an instruction that makes a further access; -ENOMEM; -EIO.
+ *         read, or in the middle of an instruction that makes a further access; -EAGAIN as for
+ *         vmkit_vcpu_run(); -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -278,7 +281,7 @@ vmkit_vcpu_get_x86_debug_regs(vmkit_vcpu *vcpu, struct vmkit_x86_debug_regs *deb
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
  *         read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM
- *         has none; -ENOMEM; -EIO.
+ *         has none; -EAGAIN as for vmkit_vcpu_run(); -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -309,7 +312,7 @@ vmkit_vcpu_get_x86_events(vmkit_vcpu *vcpu, struct vmkit_x86_events *events,
  * @return 0; -EINVAL for a NULL, a `size` that is too small or a state that the processor does not
  *         allow; -EBUSY while another thread runs the vCPU, inside of a callback that serves a
  *         read, or in the middle of an instruction that makes a further access; -ENOTSUP where KVM
- *         has none; -ENOMEM; -EIO.
+ *         has none; -EAGAIN as for vmkit_vcpu_run(); -ENOMEM; -EIO.
  *
  * The access that the last run ended with is finished first.
  * @since 0.1
@@ -339,7 +342,7 @@ vmkit_vcpu_get_x86_msrs(vmkit_vcpu *vcpu, struct vmkit_x86_msr *msrs, uint32_t c
  * @param count How many, at most 4,096; 0 does nothing.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, or for a register that is not there or does not take the value, in
- *         which case those before it are set; -E2BIG above 4,096; -EBUSY as for
+ *         which case those before it are set; -E2BIG above 4,096; -EBUSY and -EAGAIN as for
  *         vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  * @since 0.1
  */
@@ -355,7 +358,7 @@ vmkit_vcpu_set_x86_msrs(vmkit_vcpu *vcpu, const struct vmkit_x86_msr *msrs, uint
  * @param ret_count Receives how many there are.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL; -E2BIG when there is not room for all, and `ret_count` says for
- * how many there must be; -EBUSY while another thread runs the vCPU; -ENOMEM; -EIO.
+ *         how many there must be; -EBUSY while another thread runs the vCPU; -ENOMEM; -EIO.
  *
  * A new vCPU has what the host's KVM supports.
  * @since 0.1
@@ -371,7 +374,8 @@ vmkit_vcpu_get_x86_cpuid(vmkit_vcpu *vcpu, struct vmkit_x86_cpuid *leaves, uint3
  * @param count How many, 1 to 256.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a count of 0, features that KVM does not take, or a vCPU that has
- *         run; -E2BIG above 256; -EBUSY as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
+ *         run; -E2BIG above 256; -EBUSY and -EAGAIN as for vmkit_vcpu_set_x86_regs(); -ENOMEM;
+ *         -EIO.
  * @since 0.1
  */
 int
@@ -409,7 +413,7 @@ vmkit_vcpu_get_x86_xsave(vmkit_vcpu *vcpu, void *buffer, uint64_t size, vmkit_er
  * @param size Bytes, vmkit_vcpu_get_x86_xsave_size() at least.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or a state that the processor does not allow; -ERANGE for a smaller
- *         size; -EBUSY as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
+ *         size; -EBUSY and -EAGAIN as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -433,8 +437,8 @@ vmkit_vcpu_get_x86_xcr0(vmkit_vcpu *vcpu, uint64_t *ret_value, vmkit_error **ret
  * @param vcpu The vCPU.
  * @param value The value.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a vCPU or for a value that the processor does not allow; -EBUSY as for
- *         vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM has none; -ENOMEM; -EIO.
+ * @return 0; -EINVAL without a vCPU or for a value that the processor does not allow; -EBUSY and
+ *         -EAGAIN as for vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM has none; -ENOMEM; -EIO.
  * @since 0.1
  */
 int
@@ -471,7 +475,7 @@ vmkit_vcpu_get_x86_mp_state(vmkit_vcpu *vcpu, uint32_t *ret_state, vmkit_error *
  * @param state enum vmkit_x86_mp_state; other than VMKIT_X86_RUNNABLE only with an interrupt
  *        controller in the kernel.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a vCPU or for a state that it cannot have; -EBUSY as for
+ * @return 0; -EINVAL without a vCPU or for a state that it cannot have; -EBUSY and -EAGAIN as for
  *         vmkit_vcpu_set_x86_regs(); -ENOTSUP where KVM does not take one; -ENOMEM; -EIO.
  * @since 0.1
  */
@@ -484,7 +488,7 @@ vmkit_vcpu_set_x86_mp_state(vmkit_vcpu *vcpu, uint32_t state, vmkit_error **ret_
  * @param entry Address of the first instruction, below 64 KiB.
  * @param stack Stack pointer, below 64 KiB.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a vCPU; -ERANGE for another address; -EBUSY as for
+ * @return 0; -EINVAL without a vCPU; -ERANGE for another address; -EBUSY and -EAGAIN as for
  *         vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  * @since 0.1
  */
@@ -499,7 +503,8 @@ vmkit_vcpu_set_x86_real_mode(vmkit_vcpu *vcpu, uint32_t entry, uint32_t stack,
  * @param entry Address of the first instruction.
  * @param stack Stack pointer.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a vCPU; -EBUSY as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
+ * @return 0; -EINVAL without a vCPU; -EBUSY and -EAGAIN as for vmkit_vcpu_set_x86_regs(); -ENOMEM;
+ *         -EIO.
  *
  * The segments are loaded without a descriptor table: a guest that loads a segment register, or
  * takes an interrupt, first brings its own, as the Multiboot specification (0.6.96, 3.2) demands.
@@ -526,8 +531,8 @@ enum vmkit_x86_long_mode_flags {
  * @param flags VMKIT_X86_USER_MODE to start at privilege level 3, with selectors 0x33 and 0x2b; 0
  *        for level 0, with selectors 0x08 and 0x10.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a vCPU, for an unknown flag or an address of another form; -EBUSY as
- *         for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
+ * @return 0; -EINVAL without a vCPU, for an unknown flag or an address of another form; -EBUSY and
+ *         -EAGAIN as for vmkit_vcpu_set_x86_regs(); -ENOMEM; -EIO.
  *
  * As with protected mode, there is no descriptor table.
  * @since 0.1

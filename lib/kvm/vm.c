@@ -214,5 +214,8 @@ vmk_kvm_vm_signal_msi(struct vmk_kvm_vm *vm, uint64_t address, uint32_t data,
         .data = data,
     };
     int result = vmk_kvm_vm_ioctl(vm, KVM_SIGNAL_MSI, (uintptr_t)&msi);
+    /* The kernel's -1, which is no errno: there is no vCPU that it is for. */
+    if (result == -EPERM)
+        return 0;
     return result < 0 ? vmk_kvm_fail(ret_error, result, "KVM_SIGNAL_MSI") : result > 0;
 }

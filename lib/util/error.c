@@ -11,19 +11,9 @@
 
 struct vmkit_error {
     atomic_uint references;
-    bool is_static;
     int err;
     enum vmkit_error_kind kind;
-    const char *message;
     char text[];
-};
-
-static struct vmkit_error out_of_memory = {
-    .references = 1,
-    .is_static = true,
-    .err = ENOMEM,
-    .kind = VMKIT_ERROR_OUT_OF_MEMORY,
-    .message = "out of memory, even for the message that says of what",
 };
 
 static const char *const kind_names[] = {
@@ -54,10 +44,37 @@ static const int public_errnos[] = {
     ENOTDIR, ENOTSUP, ENXIO,        EPERM,  ERANGE,    EISDIR, EROFS,
 };
 
+#define ERRNO_COUNT (sizeof public_errnos / sizeof public_errnos[0])
+#define KIND_COUNT (sizeof kind_names / sizeof kind_names[0])
+
+/* An error for which there was no memory is an address in here, which tells its errno and kind. */
+static const char bare_errors[ERRNO_COUNT * KIND_COUNT];
+
+static bool
+is_bare(const vmkit_error *error)
+{
+    return (uintptr_t)error - (uintptr_t)bare_errors < sizeof bare_errors;
+}
+
+static size_t
+bare_index(const vmkit_error *error)
+{
+    return (uintptr_t)error - (uintptr_t)bare_errors;
+}
+
+static vmkit_error *
+bare_error(int err, enum vmkit_error_kind kind)
+{
+    size_t i = 0;
+    while (i < ERRNO_COUNT - 1 && public_errnos[i] != err)
+        i++;
+    return (vmkit_error *)((uintptr_t)bare_errors + i * KIND_COUNT + (size_t)kind);
+}
+
 int
 vmk_error_filter(int err)
 {
-    for (size_t i = 0; i < sizeof public_errnos / sizeof public_errnos[0]; i++) {
+    for (size_t i = 0; i < ERRNO_COUNT; i++) {
         if (public_errnos[i] == err)
             return err;
     }
@@ -85,18 +102,16 @@ error_new(int err, enum vmkit_error_kind kind, const char *suffix, const char *f
     int length = vsnprintf(NULL, 0, format, again);
     va_end(again);
     if (length < 0)
-        return &out_of_memory;
+        return bare_error(err, kind);
 
     size_t size = (size_t)length + strlen(suffix) + 1;
     struct vmkit_error *error = malloc(sizeof *error + size);
     if (error == NULL)
-        return &out_of_memory;
+        return bare_error(err, kind);
 
     atomic_init(&error->references, 1);
-    error->is_static = false;
     error->err = err;
     error->kind = kind;
-    error->message = error->text;
     vsnprintf(error->text, (size_t)length + 1, format, list);
     memcpy(error->text + length, suffix, strlen(suffix) + 1);
     make_plain(error->text);
@@ -182,25 +197,25 @@ vmk_error_hand_over(vmkit_error *error, vmkit_error **ret_error)
 int
 vmk_error_get_errno(const vmkit_error *error)
 {
-    return -error->err;
+    return is_bare(error) ? -public_errnos[bare_index(error) / KIND_COUNT] : -error->err;
 }
 
 enum vmkit_error_kind
 vmk_error_get_kind(const vmkit_error *error)
 {
-    return error->kind;
+    return is_bare(error) ? (enum vmkit_error_kind)(bare_index(error) % KIND_COUNT) : error->kind;
 }
 
 const char *
 vmk_error_get_message(const vmkit_error *error)
 {
-    return error->message;
+    return is_bare(error) ? "out of memory, even for the message that says of what" : error->text;
 }
 
 const char *
 vmk_error_kind_get_name(uint32_t kind)
 {
-    if (kind >= sizeof kind_names / sizeof kind_names[0] || kind_names[kind] == NULL)
+    if (kind >= KIND_COUNT || kind_names[kind] == NULL)
         return "unknown";
     return kind_names[kind];
 }
@@ -208,7 +223,7 @@ vmk_error_kind_get_name(uint32_t kind)
 vmkit_error *
 vmk_error_ref(vmkit_error *error)
 {
-    if (error != NULL && !error->is_static)
+    if (error != NULL && !is_bare(error))
         atomic_fetch_add_explicit(&error->references, 1, memory_order_relaxed);
     return error;
 }
@@ -216,7 +231,7 @@ vmk_error_ref(vmkit_error *error)
 void
 vmk_error_unref(vmkit_error *error)
 {
-    if (error == NULL || error->is_static)
+    if (error == NULL || is_bare(error))
         return;
     if (atomic_fetch_sub_explicit(&error->references, 1, memory_order_acq_rel) == 1)
         free(error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The internal error domain. A function that fails says why once, where it knows most, and everyone
- * above hands the error on. Making an error never fails: without memory for one, a static error
- * that says so takes its place.
+ * above hands the error on. Making an error never fails: without memory for one, it has its errno
+ * and kind, and a message that says so.
  */
 #ifndef VMK_UTIL_ERROR_H
 #define VMK_UTIL_ERROR_H

@@ -230,6 +230,7 @@ enter(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
         if (result < 0)
             return result;
     }
+    bool pending = vcpu->access.pending, state_is_set = vcpu->state_is_set;
     vcpu->access.pending = false;
     vcpu->state_is_set = false;
     int result = vmk_vcpu_enter_once(vcpu);
@@ -245,6 +246,11 @@ enter(struct vmkit_vcpu *vcpu, struct vmkit_exit *exit, vmkit_error **ret_error)
             return STEP_GO_ON;
         exit->reason = VMKIT_EXIT_KICKED;
         return STEP_LEAVE;
+    case -EAGAIN:
+        /* KVM has not begun: the vCPU is as it was. */
+        vcpu->access.pending = pending;
+        vcpu->state_is_set = state_is_set;
+        return fail_run(vcpu, result, ret_error);
     default:
         return fail_run(vcpu, result, ret_error);
     }

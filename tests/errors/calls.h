@@ -21,10 +21,17 @@ enum call_flags {
     CALL_ALLOCATES = 8,
     /* Only on a vCPU that has not run. */
     CALL_IS_FIRST = 16,
+    /* It reaches the guest's memory alone, which a child of fork(2) has too. */
+    CALL_IS_MEMORY = 32,
+    /* It finishes the access that the vCPU stands in, or runs it. */
+    CALL_RUNS = 64,
+    /* It takes a number that stays taken, also when it fails. */
+    CALL_IS_ONCE = 128,
 };
 
 /* A VM with memory at 0 and at STAGE_SPARE, a handler at port 0x30, a doorbell at port 0x40, and a
- * vCPU that stands in a read of port 0x10, with HLT behind it; and what the calls take. */
+ * vCPU that stands in a read of port 0x10, with a write of port 0x11 behind it; and what the calls
+ * take. */
 struct stage {
     vmkit_vm *vm;
     vmkit_vcpu *vcpu;
@@ -53,6 +60,9 @@ struct call {
 
 extern const struct call calls[];
 extern const int call_count;
+
+const struct call *
+call_find(const char *name);
 
 void
 stage_new(struct stage *stage, const struct call *call);

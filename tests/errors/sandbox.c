@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static vmkit_sandbox_config *config;
@@ -200,6 +201,14 @@ START_TEST(a_program_that_cannot_be_read_is_said)
 }
 END_TEST
 
+START_TEST(a_host_without_random_bytes_is_said)
+{
+    ASSERT_FAILS(WITH_FAULT(FAULT_RANDOM, EAGAIN, make(&error)), EAGAIN, VMKIT_ERROR_LIMIT,
+                 "random");
+    ASSERT_OK(make(&error));
+}
+END_TEST
+
 START_TEST(a_program_that_cannot_be_opened_is_said)
 {
     ASSERT_OK(vmkit_sandbox_config_set_program_path(config, "/bin/true", &error));
@@ -209,6 +218,43 @@ START_TEST(a_program_that_cannot_be_opened_is_said)
                  "cannot open program \"/bin/true\": Too many open files in system");
     ASSERT_FAILS(WITH_FAULT(FAULT_OPEN, EPERM, make(&error)), EIO, VMKIT_ERROR_IO,
                  "cannot open program \"/bin/true\": Operation not permitted");
+}
+END_TEST
+
+START_TEST(figures_need_their_record)
+{
+    struct vmkit_sandbox_stats stats = {.size = sizeof stats - 1};
+    ASSERT_OK(make(&error));
+    ASSERT_INVALID(vmkit_sandbox_get_stats(NULL, &stats, &error), "sandbox is NULL");
+    ASSERT_INVALID(vmkit_sandbox_get_stats(sandbox, NULL, &error), "stats is NULL");
+    ASSERT_INVALID(vmkit_sandbox_get_stats(sandbox, &stats, &error), "stats->size is");
+}
+END_TEST
+
+START_TEST(a_child_of_fork_cannot_run_it)
+{
+    int status = -1;
+    ASSERT_OK(make(&error));
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        ASSERT_FAILS(run(&error), EIO, VMKIT_ERROR_WRONG_STATE, "belongs to process");
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ASSERT_OK(run(&error));
+}
+END_TEST
+
+START_TEST(a_program_above_its_memory_limit_is_said)
+{
+    static char text[900000];
+    const char *const arguments[] = {"probe", text, NULL};
+    memset(text, 'x', sizeof text - 1);
+    ASSERT_OK(vmkit_sandbox_config_set_memory_limit(config, 1 << 20, &error));
+    ASSERT_OK(vmkit_sandbox_config_set_arguments(config, arguments, &error));
+    ASSERT_FAILS(make(&error), E2BIG, VMKIT_ERROR_LIMIT, "the memory limit of 1048576 bytes");
 }
 END_TEST
 
@@ -264,7 +310,11 @@ make_suite(void)
     tcase_add_test(tcase, an_eventfd_that_cannot_be_made_is_said);
     tcase_add_test(tcase, a_program_without_an_image_of_its_own_runs);
     tcase_add_test(tcase, a_program_that_cannot_be_read_is_said);
+    tcase_add_test(tcase, a_host_without_random_bytes_is_said);
     tcase_add_test(tcase, a_program_that_cannot_be_opened_is_said);
+    tcase_add_test(tcase, figures_need_their_record);
+    tcase_add_test(tcase, a_child_of_fork_cannot_run_it);
+    tcase_add_test(tcase, a_program_above_its_memory_limit_is_said);
     tcase_add_test(tcase, a_run_that_kvm_ends_is_an_error);
     tcase_add_loop_test(tcase, each_call_of_kvm_that_a_run_makes_may_fail, 0, KVM_ERRORS);
     suite_add_tcase(suite, tcase);

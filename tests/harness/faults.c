@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -149,6 +150,7 @@ find_next(void **next, const char *name)
 #define SYMBOL_memfd_create "memfd_create"
 #define SYMBOL_eventfd "eventfd"
 #define SYMBOL_madvise "madvise"
+#define SYMBOL_getrandom "getrandom"
 
 int
 open(const char *path, int flags, ...)
@@ -241,4 +243,11 @@ preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
     NEXT(preadv);
     return fails(FAULT_READ) ? -1 : next(fd, iov, count, offset);
+}
+
+ssize_t
+getrandom(void *buffer, size_t size, unsigned int flags)
+{
+    NEXT(getrandom);
+    return fails(FAULT_RANDOM) ? -1 : next(buffer, size, flags);
 }

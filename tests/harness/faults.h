@@ -20,6 +20,7 @@ enum fault_call {
     FAULT_SEAL, /* fcntl with F_ADD_SEALS */
     FAULT_STATUS,
     FAULT_READ,
+    FAULT_RANDOM,
 };
 
 /* The call of this number, from 1 on, fails with `err`; 0: each one does. */
