@@ -301,8 +301,11 @@ vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
  *        failure it holds a part that no reader takes for a snapshot.
  * @param options How to write it, and what it is an increment of; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return As vmkit_snapshot_save_path(); -EINVAL also for a descriptor that is not open or stands
- *         elsewhere, -EACCES for one that cannot be written to, -ENOTSUP for a block device.
+ * @return 0; -EINVAL for a NULL, a descriptor that is not open or stands elsewhere, or a parent
+ *         that has no file or whose memory ends elsewhere; -EACCES for a descriptor that cannot be
+ *         written to; -ENOTSUP for a block device, a snapshot of a sandbox, and a parent of another
+ *         kind; -E2BIG when the parents are 64 already, or the file would be above a limit of file
+ *         sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
  *
  * A pipe without a reader is -EIO and no signal. Any thread.
  * @since 0.1
@@ -321,12 +324,13 @@ vmkit_snapshot_save_fd(vmkit_snapshot *snapshot, int fd, vmkit_snapshot_options 
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an unknown flag, a file that is no regular one, a parent of a full
  *         file or one that has no file, and, with the kind bad-snapshot, for a file that is
- * damaged, cut or hostile, and for a parent that is another one or was changed; -ENOTSUP for a
- * later version, another architecture, a snapshot of something else, and a parent of another kind;
- *         -ENOENT also for a parent that is missing; -E2BIG above the limit of memory, or for a
- *         copy above that of file sizes (RLIMIT_FSIZE); -ECANCELED;
- *         -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENAMETOOLONG, -ENXIO, -EMFILE, -ENFILE or
- *         -EIO from opening and reading; -ENOMEM.
+ *         damaged, cut or hostile, and for a parent that is another one or was changed; -ENOTSUP
+ *         for a later version, another architecture, a snapshot of something else, and a parent of
+ *         another kind; -ENOENT also for a parent that is missing; -E2BIG above the limit of
+ *         memory, or for a copy above that of file sizes (RLIMIT_FSIZE); -ECANCELED; -ENOENT,
+ *         -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENAMETOOLONG, -ENXIO, -EMFILE, -ENFILE or -EIO from
+ *         opening and reading; -EPERM, -ENOTSUP and -EAGAIN as
+ *         vmkit_snapshot_options_set_lazy() says; -ENOMEM.
  *
  * Raw memory is mapped copy-on-write, and read when it is first touched: the file stays open as
  * long as the snapshot and its machines are there, and must stay as it is, see
@@ -348,7 +352,14 @@ vmkit_snapshot_open_path(const char *path, uint64_t flags, vmkit_snapshot_option
  * @param options As of vmkit_snapshot_open_path().
  * @param ret_snapshot Receives the snapshot; the caller releases it with vmkit_snapshot_unref().
  * @param ret_error Receives the error, or NULL.
- * @return As vmkit_snapshot_open_path(), and -EINVAL for a descriptor that is not open.
+ * @return 0; -EINVAL for a NULL, an unknown flag, a descriptor that is not open or of no regular
+ *         file, a parent of a full file or one that has no file, and, with the kind bad-snapshot,
+ *         for a file that is damaged, cut or hostile, and for a parent that is another one or was
+ *         changed; -ENOTSUP for a later version, another architecture, a snapshot of something
+ *         else, and a parent of another kind; -ENOENT for a parent that is missing; -E2BIG above
+ *         the limit of memory, or for a copy above that of file sizes (RLIMIT_FSIZE); -ECANCELED;
+ *         -EISDIR; -EMFILE, -ENFILE; -EIO from reading; -EPERM, -ENOTSUP and -EAGAIN as
+ *         vmkit_snapshot_options_set_lazy() says; -ENOMEM.
  *
  * Any thread.
  * @since 0.1

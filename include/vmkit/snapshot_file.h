@@ -267,8 +267,8 @@ vmkit_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_
  * @return 0; -EINVAL for a NULL, an unknown flag, a file that is no regular one, or, with the kind
  *         bad-snapshot, one that is damaged, cut or hostile; -ENOTSUP for a later version; -E2BIG
  *         when a copy would be above this process's limit of file sizes (RLIMIT_FSIZE); -ENOENT,
- *         -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -EMFILE, -ENFILE or -EIO from opening and reading;
- *         -ENOMEM.
+ *         -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENAMETOOLONG, -ENXIO, -EMFILE, -ENFILE or -EIO from
+ *         opening and reading; -ENOMEM.
  *
  * Any architecture's file can be opened. Any thread.
  * @since 0.1
@@ -285,7 +285,10 @@ vmkit_snapshot_file_open_path(const char *path, uint64_t flags, vmkit_snapshot_f
  * @param flags A sum of enum vmkit_snapshot_file_flags.
  * @param ret_file Receives the file; the caller releases it with vmkit_snapshot_file_unref().
  * @param ret_error Receives the error, or NULL.
- * @return As vmkit_snapshot_file_open_path().
+ * @return 0; -EINVAL for a NULL, an unknown flag, a descriptor that is not open or of no regular
+ *         file, or, with the kind bad-snapshot, a file that is damaged, cut or hostile; -ENOTSUP
+ *         for a later version; -E2BIG when a copy would be above this process's limit of file sizes
+ *         (RLIMIT_FSIZE); -EISDIR; -EMFILE, -ENFILE; -EIO from reading; -ENOMEM.
  *
  * Any thread.
  * @since 0.1
@@ -382,8 +385,10 @@ vmkit_snapshot_file_verify(vmkit_snapshot_file *file, vmkit_snapshot_options *op
  *        stays as it was when the call fails. Only this user may read it: memory holds secrets.
  * @param options How to write it; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL or damage; -ENOENT when a parent is missing; -ECANCELED; -ENOSPC,
- *         -EACCES, -EISDIR, -EROFS or -EIO from writing; -ENOMEM.
+ * @return 0; -EINVAL for a NULL, an empty path or damage; -ENOENT when a parent is missing; -E2BIG
+ *         when the file would be above a limit of file sizes; -ECANCELED; -ENOSPC, -EACCES,
+ *         -EISDIR, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS, -EPERM or -EIO from writing;
+ *         -EMFILE, -ENFILE; -ENOMEM.
  *
  * The result is byte by byte what a full save would have written with the same options. Any thread.
  * @since 0.1
@@ -397,10 +402,13 @@ vmkit_snapshot_file_merge_path(vmkit_snapshot_file *file, const char *path,
  * @param file The file, with its parents set.
  * @param fd A regular file or memfd that stands at 0 and is cut behind the snapshot, a pipe or a
  *        socket; it is written from the first byte to the last. The caller keeps it. After a
- * failure it holds a part that no reader takes for a snapshot.
+ *        failure it holds a part that no reader takes for a snapshot.
  * @param options How to write it; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return As vmkit_snapshot_file_merge_path(); -EINVAL also for a descriptor that stands elsewhere.
+ * @return 0; -EINVAL for a NULL, damage, or a descriptor that is not open or stands elsewhere;
+ *         -EACCES for one that cannot be written to; -ENOTSUP for a block device; -ENOENT when a
+ *         parent is missing; -E2BIG when the file would be above a limit of file sizes; -ECANCELED;
+ *         -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
  *
  * A pipe without a reader is -EIO and no signal. Any thread.
  * @since 0.1

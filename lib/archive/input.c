@@ -75,9 +75,10 @@ copy_pieces(int from, int to, const char *name, uint64_t limit, uint8_t *buffer,
                                  name);
         if (result == 0)
             result = write_all(to, buffer, (size_t)n);
+        /* What a memfd has no room for is memory. */
         if (result < 0)
-            return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_OUT_OF_MEMORY,
-                                       "no memory for a copy of %s", name);
+            return vmk_error_set_errno(ret_error, result == -ENOSPC ? ENOMEM : -result,
+                                       VMKIT_ERROR_IO, "no memory for a copy of %s", name);
     }
 }
 
@@ -88,15 +89,15 @@ copy_all(int from, const char *name, uint64_t limit, vmkit_error **ret_error)
 {
     uint8_t *buffer = malloc(COPY_PIECE);
     int to = vmk_descriptor_keep(memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    int result = 0;
-    if (buffer == NULL || to < 0)
-        result = vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
-                               "no memory for a copy of %s", name);
+    int err = buffer == NULL ? ENOMEM : to < 0 ? errno : 0;
+    int result = err == 0 ? 0
+                          : vmk_error_set_errno(ret_error, err, VMKIT_ERROR_IO,
+                                                "no memory for a copy of %s", name);
     if (result == 0)
         result = copy_pieces(from, to, name, limit, buffer, ret_error);
     if (result == 0 && fcntl(to, F_ADD_SEALS, SEALS) < 0)
         result =
-            vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "sealing a copy of %s", name);
+            vmk_error_set_known(ret_error, errno, 0, VMKIT_ERROR_IO, "sealing a copy of %s", name);
     free(buffer);
     if (result == 0)
         return to;

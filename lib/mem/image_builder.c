@@ -297,7 +297,8 @@ vmk_image_builder_finish(struct vmk_image_builder *builder, struct vmk_image **r
     if (builder->store != NULL &&
         fcntl(builder->store->fd, F_ADD_SEALS,
               F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "sealing a snapshot's memory");
+        return vmk_error_set_known(ret_error, errno, 0, VMKIT_ERROR_IO,
+                                   "sealing a snapshot's memory");
     *ret_image = builder->image;
     builder->image = NULL;
     return 0;

@@ -142,7 +142,7 @@ make_unpacked_store(const struct vmk_archive *archive, const struct vmk_archive_
     munmap(unpacked.at, unpacked.size);
     if (result == 0 && fcntl(unpacked.fd, F_ADD_SEALS, SEALS) != 0)
         result =
-            vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "sealing a snapshot's memory");
+            vmk_error_set_known(ret_error, errno, 0, VMKIT_ERROR_IO, "sealing a snapshot's memory");
     if (result == 0)
         result = vmk_image_store_new(unpacked.fd, NULL, NULL, ret_store, ret_error);
     if (result < 0)

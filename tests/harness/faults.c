@@ -4,9 +4,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -56,6 +58,12 @@ fault_answer_ioctl(unsigned long request, unsigned long argument, int value)
                            .request = request,
                            .argument = argument,
                            .answer = value};
+}
+
+void
+fault_answer_type(unsigned type)
+{
+    fault = (struct fault){.call = FAULT_STATUS, .has_answer = true, .answer = (int)type};
 }
 
 unsigned
@@ -151,6 +159,17 @@ find_next(void **next, const char *name)
 #define SYMBOL_eventfd "eventfd"
 #define SYMBOL_madvise "madvise"
 #define SYMBOL_getrandom "getrandom"
+#define SYMBOL_openat "openat64"
+#define SYMBOL_syscall "syscall"
+#define SYMBOL_pread "pread64"
+#define SYMBOL_read "read"
+#define SYMBOL_pwrite "pwrite64"
+#define SYMBOL_writev "writev"
+#define SYMBOL_write "write"
+#define SYMBOL_fsync "fsync"
+#define SYMBOL_renameat "renameat"
+#define SYMBOL_fallocate "fallocate64"
+#define SYMBOL_pthread_create "pthread_create"
 
 int
 open(const char *path, int flags, ...)
@@ -235,7 +254,13 @@ int
 fstat(int fd, struct stat *status)
 {
     NEXT(fstat);
-    return fails(FAULT_STATUS) ? -1 : next(fd, status);
+    if (!fails(FAULT_STATUS))
+        return next(fd, status);
+    if (!fault.has_answer)
+        return -1;
+    int result = next(fd, status);
+    status->st_mode = (status->st_mode & ~(mode_t)S_IFMT) | (mode_t)fault.answer;
+    return result;
 }
 
 ssize_t
@@ -250,4 +275,98 @@ getrandom(void *buffer, size_t size, unsigned int flags)
 {
     NEXT(getrandom);
     return fails(FAULT_RANDOM) ? -1 : next(buffer, size, flags);
+}
+
+int
+openat(int folder, const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    NEXT(openat);
+    if ((flags & (O_CREAT | __O_TMPFILE)) != 0) {
+        va_list list;
+        va_start(list, flags);
+        mode = va_arg(list, mode_t);
+        va_end(list);
+    }
+    return fails(FAULT_OPEN_AT) ? -1 : next(folder, path, flags, mode);
+}
+
+long
+syscall(long number, ...)
+{
+    va_list list;
+    long arguments[6];
+    NEXT(syscall);
+    va_start(list, number);
+    for (size_t i = 0; i < 6; i++)
+        arguments[i] = va_arg(list, long);
+    va_end(list);
+    if (fails(FAULT_SYSCALL))
+        return -1;
+    return next(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
+                arguments[5]);
+}
+
+ssize_t
+pread(int fd, void *buffer, size_t size, off_t offset)
+{
+    NEXT(pread);
+    return fails(FAULT_READ) ? -1 : next(fd, buffer, size, offset);
+}
+
+ssize_t
+read(int fd, void *buffer, size_t size)
+{
+    NEXT(read);
+    return fails(FAULT_READ) ? -1 : next(fd, buffer, size);
+}
+
+ssize_t
+pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+    NEXT(pwrite);
+    return fails(FAULT_WRITE) ? -1 : next(fd, buffer, size, offset);
+}
+
+ssize_t
+writev(int fd, const struct iovec *iov, int count)
+{
+    NEXT(writev);
+    return fails(FAULT_WRITE) ? -1 : next(fd, iov, count);
+}
+
+ssize_t
+write(int fd, const void *buffer, size_t size)
+{
+    NEXT(write);
+    return fails(FAULT_WRITE) ? -1 : next(fd, buffer, size);
+}
+
+int
+fsync(int fd)
+{
+    NEXT(fsync);
+    return fails(FAULT_SYNC) ? -1 : next(fd);
+}
+
+int
+renameat(int folder, const char *path, int new_folder, const char *new_path)
+{
+    NEXT(renameat);
+    return fails(FAULT_RENAME) ? -1 : next(folder, path, new_folder, new_path);
+}
+
+int
+fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    NEXT(fallocate);
+    return fails(FAULT_RESERVE) ? -1 : next(fd, mode, offset, size);
+}
+
+int
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+               void *argument)
+{
+    NEXT(pthread_create);
+    return fails(FAULT_THREAD) ? errno : next(thread, attributes, run, argument);
 }

@@ -10,6 +10,8 @@
 enum fault_call {
     FAULT_ALLOCATE = 1, /* malloc, calloc, realloc, strdup */
     FAULT_OPEN,
+    FAULT_OPEN_AT, /* openat */
+    FAULT_SYSCALL, /* what the C library has no function for */
     FAULT_IOCTL,
     FAULT_MAP,
     FAULT_DUPLICATE, /* fcntl with F_DUPFD_CLOEXEC */
@@ -19,7 +21,12 @@ enum fault_call {
     FAULT_RESIZE,
     FAULT_SEAL, /* fcntl with F_ADD_SEALS */
     FAULT_STATUS,
-    FAULT_READ,
+    FAULT_READ,  /* preadv, pread, read */
+    FAULT_WRITE, /* pwrite, writev, write */
+    FAULT_SYNC,
+    FAULT_RENAME,  /* renameat */
+    FAULT_RESERVE, /* fallocate */
+    FAULT_THREAD,
     FAULT_RANDOM,
 };
 
@@ -34,6 +41,10 @@ fault_begin_ioctl(unsigned long request, int err);
 /* The ioctls with this request and argument give `value`. */
 void
 fault_answer_ioctl(unsigned long request, unsigned long argument, int value);
+
+/* What fstat gives is a file of this type, such as S_IFBLK. */
+void
+fault_answer_type(unsigned type);
 
 /* How many calls were of the kind that was to fail. */
 unsigned
