@@ -195,10 +195,10 @@ enum vmkit_vm_snapshot_flags {
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL or an unknown flag; -EBUSY while a vCPU runs on another thread,
  *         inside of a callback that serves a read, or in the middle of an instruction that makes a
- *         further access; -EFAULT when a part of the memory is not accessible; -ENOTSUP when two
- *         regions have a part of their memory in common, or the parent is none of a raw VM;
- *         -EMFILE, -ENFILE; -ENOMEM; -EIO when KVM or the host failed, and in another process than
- *         the VM's.
+ *         further access; -EAGAIN as for vmkit_vcpu_run(); -EFAULT when a part of the memory is not
+ *         accessible; -ENOTSUP when two regions have a part of their memory in common, or the
+ *         parent is none of a raw VM; -EMFILE, -ENFILE; -ENOMEM; -EIO when KVM or the host failed,
+ *         and in another process than the VM's.
  *
  * Its memory is copied. The access that a vCPU's last run ended with is finished first, as by
  * vmkit_vcpu_complete(). Interrupt routes and what waits to be injected are part of it; handlers,
@@ -226,9 +226,10 @@ vmkit_vm_snapshot(vmkit_vm *vm, vmkit_snapshot *parent, uint64_t flags,
  * @param ret_vm Receives the VM; the caller releases it with vmkit_vm_unref().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an unknown flag or a state that KVM does not take; -E2BIG when
- * there is not room for all vCPUs; -ENOTSUP when the host's processor or its KVM lacks what the
- *         snapshot's had, which the message names, or when the snapshot is none of a raw VM;
- * -ENODEV and -EACCES without KVM; -ENOSPC; -EMFILE, -ENFILE; -ENOMEM; -EIO.
+ *         there is not room for all vCPUs; -ENOTSUP when the host's processor or its KVM lacks what
+ *         the snapshot's had, which the message names, or when the snapshot is none of a raw VM;
+ *         -ENODEV and -EACCES without KVM; -ENOSPC when KVM takes no more memory regions; -EMFILE,
+ *         -ENFILE; -ENOMEM; -EIO.
  *
  * Its memory is that of the snapshot until one of them writes to a page, and its own from then on;
  * vmkit_vm_get_pointer() tells where it is. The clocks of the guest go on from where they stood.
@@ -248,7 +249,7 @@ vmkit_vm_new_from_snapshot(vmkit_snapshot *snapshot, const vmkit_vm_config *conf
  * @param size Bytes.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL without a VM; -ERANGE when the range goes round the end of the addresses; -EIO
- *         when the VM has failed.
+ *         when the VM has failed, and in another process than the VM's.
  *
  * Counts only where VMKIT_VM_SNAPSHOT_TRACK was asked for. Where there is no memory, nothing is
  * noted. Any thread.

@@ -199,8 +199,10 @@ write_store(const struct vmk_image_builder *builder, uint64_t offset, const uint
         ssize_t n = pwrite(builder->store->fd, bytes + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
+        /* What a memfd has no room for is memory. */
+        int err = n == 0 ? EIO : n < 0 && errno == ENOSPC ? ENOMEM : errno;
         if (n <= 0)
-            return vmk_error_set_errno(ret_error, n < 0 ? errno : EIO, VMKIT_ERROR_IO,
+            return vmk_error_set_errno(ret_error, err, VMKIT_ERROR_IO,
                                        "writing %zu bytes of a snapshot's memory", size);
         done += (size_t)n;
     }

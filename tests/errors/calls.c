@@ -38,6 +38,17 @@ CALL(vm_remove_irqfd, stage->vm, stage->eventfd, 1)
 CALL(vm_set_irq_line, stage->vm, 1, 0)
 CALL(vm_signal_msi, stage->vm, 0xfee00000, 0x31)
 CALL(vm_write_x86_identity_map, stage->vm, 0x4000, 1 << 21, 0, NULL)
+CALL(vm_note_write, stage->vm, 0x1000, 0x1000)
+
+static int
+vm_snapshot(struct stage *stage, vmkit_error **ret_error)
+{
+    vmkit_snapshot *snapshot = NULL;
+    int result = vmkit_vm_snapshot(stage->vm, NULL, VMKIT_VM_SNAPSHOT_TRACK, &snapshot, ret_error);
+    vmkit_snapshot_unref(snapshot);
+    return result;
+}
+
 CALL(vcpu_new, stage->vm, 1, &stage->other)
 
 static int
@@ -106,6 +117,8 @@ const struct call calls[] = {
     ROW(vm_signal_msi, CALL_ASKS_KVM),
     ROW_OF(vm_set_irq_line, CALL_ASKS_KVM, VMKIT_INTERRUPT_CONTROLLER_KERNEL),
     ROW(vm_write_x86_identity_map, CALL_IS_MEMORY),
+    ROW(vm_note_write, 0),
+    ROW(vm_snapshot, CALL_ASKS_KVM | CALL_ALLOCATES | CALL_RUNS | CALL_HOLDS_VCPUS | CALL_MAKES_DO),
     ROW(vcpu_new, CALL_ASKS_KVM | CALL_ALLOCATES | CALL_IS_ONCE),
     ROW_SETS(vcpu_run),
     ROW(vcpu_set_exit_value, CALL_NEEDS_VCPU),

@@ -27,6 +27,10 @@ enum call_flags {
     CALL_RUNS = 64,
     /* It takes a number that stays taken, also when it fails. */
     CALL_IS_ONCE = 128,
+    /* It needs all vCPUs to stand still. */
+    CALL_HOLDS_VCPUS = 256,
+    /* It does without some of what it asks KVM for. */
+    CALL_MAKES_DO = 512,
 };
 
 /* A VM with memory at 0 and at STAGE_SPARE, a handler at port 0x30, a doorbell at port 0x40, and a
