@@ -84,8 +84,8 @@ struct vmkit_snapshot_info {
  *         has ended or it has failed, is paused in a call or a request, or has open what a snapshot
  *         cannot hold, which the message names; -ENOENT when an open file of a host folder is no
  *         longer there; -E2BIG when the memory limit has no room for the files that it has mapped;
- *         -EIO when KVM or the host failed, and in a child of fork(2), whose parent made the
- *         sandbox; -ENOMEM.
+ *         -EMFILE, -ENFILE; -EIO when KVM or the host failed, and in a child of fork(2), whose
+ *         parent made the sandbox; -ENOMEM.
  *
  * Its memory is copied, once. Any thread.
  * @since 0.1
@@ -163,9 +163,10 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  *        has failed.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs it; -ENOTSUP when it was not forked from
- *         a snapshot; -EIO when KVM failed, and in a child of fork(2), whose parent made it;
- *         -ENOMEM, or an error of vmkit_snapshot_fork(): then it is as it was, or has failed and
- *         can be reset again or released.
+ *         a snapshot; -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host
+ *         folder cannot be opened again as it was; -EMFILE, -ENFILE; -ENODEV and -EACCES without
+ *         KVM; -EIO when KVM failed, and in a child of fork(2), whose parent made it; -ENOMEM. On
+ *         an error it is as it was, or has failed and can be reset again or released.
  *
  * Nothing of what it did is left, and it has what the configuration of its fork gave; the random
  * bytes are new ones. Output that was kept since is gone. A vmkit_sandbox_kill() before the reset

@@ -41,7 +41,7 @@ vmk_frames_image_make_file(uint64_t size)
 int
 vmk_frames_image_seal(int fd)
 {
-    return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+    return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -EIO : 0;
 }
 
 static int
@@ -325,9 +325,12 @@ vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
         r = make_blocks(frames);
     if (r == 0)
         r = map_copy(frames);
+    int known = r == 0 ? make_known(frames) : 0;
+    if (r == 0 && known == -ENOMEM)
+        r = known;
     if (r < 0)
         r = vmk_frames_image_fail(r, image->used, ret_error);
-    else if (make_known(frames) < 0)
+    else if (known < 0)
         r = vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
                           "KVM does not take the memory of the snapshot");
     if (r < 0)

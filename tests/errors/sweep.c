@@ -9,12 +9,15 @@
 #define CALLS_MAX 100000
 
 static void
-sweep_all(const char *name, sweep_act act, enum fault_call call, int err, int expected, int other)
+sweep_all(const char *name, void (*prepare)(void), sweep_act act, enum fault_call call, int err,
+          int expected, int other)
 {
     unsigned hits = 0, number = 1;
     for (bool reached = true; reached; number += number < CALLS_EACH ? 1 : number / 8) {
         vmkit_error *error = NULL;
         ck_assert_uint_lt(number, CALLS_MAX);
+        if (prepare != NULL)
+            prepare();
         fault_begin(call, number, err);
         int result = act(&error);
         reached = fault_end() >= number;
@@ -31,11 +34,18 @@ sweep_all(const char *name, sweep_act act, enum fault_call call, int err, int ex
 void
 sweep(const char *name, sweep_act act, enum fault_call call, int err, int expected)
 {
-    sweep_all(name, act, call, err, expected, expected);
+    sweep_all(name, NULL, act, call, err, expected, expected);
+}
+
+void
+sweep_prepared(const char *name, void (*prepare)(void), sweep_act act, enum fault_call call,
+               int err, int expected)
+{
+    sweep_all(name, prepare, act, call, err, expected, EIO);
 }
 
 void
 sweep_loosely(const char *name, sweep_act act, enum fault_call call, int err, int expected)
 {
-    sweep_all(name, act, call, err, expected, EIO);
+    sweep_all(name, NULL, act, call, err, expected, EIO);
 }

@@ -14,7 +14,12 @@ typedef int (*sweep_act)(vmkit_error **ret_error);
 void
 sweep(const char *name, sweep_act act, enum fault_call call, int err, int expected);
 
-/* The same; what KVM or the host cannot do may be EIO as well. */
+/* The same, with `prepare` before each of them, when nothing fails. */
+void
+sweep_prepared(const char *name, void (*prepare)(void), sweep_act act, enum fault_call call,
+               int err, int expected);
+
+/* The same as the first; what KVM or the host cannot do may be EIO as well. */
 void
 sweep_loosely(const char *name, sweep_act act, enum fault_call call, int err, int expected);
 
