@@ -71,6 +71,15 @@ write_at(uint64_t address, vmkit_error **ret_error)
     return vmkit_sandbox_write_memory(call_sandbox, address, "x", 1, ret_error);
 }
 
+static int
+request(vmkit_error **ret_error)
+{
+    const struct vmkit_request empty = {.size = sizeof empty};
+    struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
+    uint64_t reply_size;
+    return vmkit_sandbox_request(call_sandbox, &empty, &reply_size, &outcome, ret_error);
+}
+
 START_TEST(what_is_missing_or_wrong_is_said)
 {
     static const struct vmkit_argument arguments[VMKIT_CALL_MAX_ARGUMENTS + 1];
@@ -167,6 +176,19 @@ rest(void *user_data)
     return NULL;
 }
 
+START_TEST(a_request_that_kvm_ends_is_an_error)
+{
+    static const struct {
+        int err, expected;
+        uint32_t kind;
+    } rows[] = {{EAGAIN, EAGAIN, VMKIT_ERROR_LIMIT},
+                {ENOMEM, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY},
+                {EINVAL, EIO, VMKIT_ERROR_KVM_FAILED}};
+    ASSERT_FAILS(WITH_IOCTL_FAULT(KVM_RUN, rows[_i].err, request(&error)), rows[_i].expected,
+                 rows[_i].kind, "running the sandbox at 0x");
+}
+END_TEST
+
 START_TEST(while_a_call_runs_all_others_are_busy)
 {
     struct vmkit_sandbox_stats stats = {.size = sizeof stats};
@@ -176,6 +198,7 @@ START_TEST(while_a_call_runs_all_others_are_busy)
     while (vmkit_sandbox_get_stats(call_sandbox, &stats, NULL) == 0)
         usleep(1000);
     ASSERT_FAILS(call("nothing", &error), EBUSY, VMKIT_ERROR_BUSY, "running");
+    ASSERT_FAILS(request(&error), EBUSY, VMKIT_ERROR_BUSY, "running");
     ASSERT_FAILS(find("nothing", &error), EBUSY, VMKIT_ERROR_BUSY, "running");
     ASSERT_FAILS(read_at(0, &error), EBUSY, VMKIT_ERROR_BUSY, "running");
     ASSERT_FAILS(write_at(0, &error), EBUSY, VMKIT_ERROR_BUSY, "running");
@@ -193,6 +216,7 @@ START_TEST(in_a_child_of_fork_a_call_says_so)
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         ASSERT_FAILS(call("nothing", &error), EIO, VMKIT_ERROR_WRONG_STATE, "belongs to process");
+        ASSERT_FAILS(request(&error), EIO, VMKIT_ERROR_WRONG_STATE, "belongs to process");
         _exit(0);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
@@ -215,6 +239,7 @@ make_suite(void)
     tcase_add_test(tcase, symbols_that_cannot_be_read_are_said);
     tcase_add_loop_test(tcase, each_allocation_that_fails_is_ENOMEM, 0, 2);
     tcase_add_test(tcase, a_call_that_kvm_ends_is_an_error);
+    tcase_add_loop_test(tcase, a_request_that_kvm_ends_is_an_error, 0, 3);
     tcase_add_test(tcase, while_a_call_runs_all_others_are_busy);
     tcase_add_test(tcase, in_a_child_of_fork_a_call_says_so);
     suite_add_tcase(suite, tcase);
