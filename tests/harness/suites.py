@@ -29,7 +29,8 @@ class Suite:
     variant: str = "gcc"
     # Suites of meson.build that it runs; none for a suite that only builds.
     runs: tuple = ()
-    # "here", "kvm" (here, and /dev/kvm has to open) or "lab".
+    # "here", "kvm" (here, and /dev/kvm has to open), "lab", or "either" (here when /dev/kvm opens,
+    # else in the lab).
     place: str = "here"
     # Part of --quick.
     quick: bool = False
@@ -45,6 +46,8 @@ SUITES = [
     Suite("doc", "what the documents say, and their code", runs=("doc",), quick=True),
     Suite("install", "a program built against the staged install", runs=("install",)),
     Suite("kvm", "real guests on this machine's KVM", runs=("kvm",), place="kvm", quick=True),
+    Suite("errors", "each documented errno is provoked", runs=("errors",), place="either",
+          quick=True),
     Suite("sandbox", "real programs against native runs", runs=("sandbox",), place="kvm",
           quick=True),
     Suite("kvm-lab", "real guests in the lab", runs=("kvm",), place="lab"),
@@ -98,7 +101,7 @@ class Run:
                             test["workdir"])
 
         # Guests share the machine's cores with nobody: some of their tests assert on time.
-        workers = 1 if suite.place == "kvm" else self.options.jobs
+        workers = 1 if suite.place in ("kvm", "either") else self.options.jobs
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             yield from pool.map(one, tests)
 
@@ -114,7 +117,7 @@ class Run:
                  if fnmatch.fnmatch(test["name"], self.options.test)]
         if not tests:
             return 0, [("suite", "has no test", "")], []
-        if suite.place == "lab":
+        if suite.place == "lab" or (suite.place == "either" and not self.kvm):
             results = lab.run(TOP, tests, self.options.lab_limit, self.options.jobs)
         else:
             results = self.run_here(suite, tests)
