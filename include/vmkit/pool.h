@@ -106,8 +106,8 @@ vmkit_pool_unref(vmkit_pool *pool);
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EAGAIN when none came free in time; -EIO in a child of fork(2),
  *         whose parent made the pool; -EINVAL, -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO, -EROFS,
- *         -E2BIG, -EMFILE, -ENFILE, -ENODEV, -EIO and -ENOMEM as vmkit_snapshot_fork(), when a new
- *         one is to be made.
+ *         -E2BIG, -EMFILE, -ENFILE, -ENODEV, -ENOTSUP, -EIO and -ENOMEM as vmkit_snapshot_fork(),
+ *         when a new one is to be made.
  *
  * Threads that wait are served in the order in which they came. A sandbox that is released instead
  * of given back keeps its place in the limit. Any thread.

@@ -277,13 +277,13 @@ vmkit_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapsho
 
 /**
  * @brief Save a snapshot to a file.
- * @param snapshot The snapshot, of a raw VM.
+ * @param snapshot The snapshot.
  * @param path Path on the host. The new file takes the path's place, and the one that was there
  *        stays as it was when the call fails. Only this user may read it: memory holds secrets.
  * @param options How to write it, and what it is an increment of; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an empty path, or a parent that has no file or whose memory ends
- *         elsewhere; -ENOTSUP for a snapshot of a sandbox, and for a parent of another kind; -E2BIG
+ *         elsewhere; -ENOTSUP for a parent of another kind, or of a snapshot of a sandbox; -E2BIG
  *         when the parents are 64 already, or the file would be above a limit of file sizes;
  *         -ECANCELED; -ENOSPC, -EACCES, -EISDIR, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS,
  *         -EPERM or -EIO from writing; -EMFILE, -ENFILE; -ENOMEM.
@@ -297,7 +297,7 @@ vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
 
 /**
  * @brief The same to a descriptor.
- * @param snapshot The snapshot, of a raw VM.
+ * @param snapshot The snapshot.
  * @param fd A regular file or memfd that stands at 0 and is cut behind the snapshot, a pipe or a
  *        socket; it is written from the first byte to the last. The caller keeps it. After a
  *        failure it holds a part that no reader takes for a snapshot.
@@ -305,9 +305,9 @@ vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a descriptor that is not open or stands elsewhere, or a parent
  *         that has no file or whose memory ends elsewhere; -EACCES for a descriptor that cannot be
- *         written to; -ENOTSUP for a block device, a snapshot of a sandbox, and a parent of another
- *         kind; -E2BIG when the parents are 64 already, or the file would be above a limit of file
- *         sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
+ *         written to; -ENOTSUP for a block device, and a parent of another kind, or of a snapshot
+ *         of a sandbox; -E2BIG when the parents are 64 already, or the file would be above a limit
+ *         of file sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
  *
  * A pipe without a reader is -EIO and no signal. Any thread.
  * @since 0.1

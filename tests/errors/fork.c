@@ -450,10 +450,6 @@ START_TEST(a_snapshot_of_a_sandbox_is_none_of_a_vm)
                  "of a sandbox");
     ASSERT_FAILS(vmkit_vm_new_from_snapshot(own, NULL, 0, NULL, 0, NULL, &copy, &error), ENOTSUP,
                  VMKIT_ERROR_WRONG_STATE, "of a sandbox");
-    ASSERT_FAILS(vmkit_snapshot_save_path(own, "/none", NULL, &error), ENOTSUP,
-                 VMKIT_ERROR_NOT_SUPPORTED, "cannot be saved");
-    ASSERT_FAILS(vmkit_snapshot_save_fd(own, -1, NULL, &error), ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
-                 "cannot be saved");
     ASSERT_OK(vmkit_vm_snapshot(vm, NULL, 0, &other, &error));
     snapshot = other;
     ASSERT_FAILS(make_fork(&error), ENOTSUP, VMKIT_ERROR_WRONG_STATE, "of a raw VM");
