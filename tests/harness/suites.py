@@ -105,6 +105,10 @@ class Run:
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             yield from pool.map(one, tests)
 
+    def _is_wanted(self, name):
+        globs = self.options.test
+        return not globs or any(fnmatch.fnmatch(name, glob) for glob in globs)
+
     def run_suite(self, suite):
         """Runs one suite. Returns its passed count, its failures as (name, case, output), and the
         cases that it had to leave out, each with its reason."""
@@ -114,7 +118,7 @@ class Run:
         if not suite.runs:
             return 1, [], []
         tests = [test for name in suite.runs for test in self.builds.tests(suite.variant, name)
-                 if fnmatch.fnmatch(test["name"], self.options.test)]
+                 if self._is_wanted(test["name"])]
         if not tests:
             return 0, [("suite", "has no test", "")], []
         if suite.place == "lab" or (suite.place == "either" and not self.kvm):
@@ -184,10 +188,10 @@ def parse_options():
         prog="tests/run", description="Builds libvmkit and runs its suites. The last line is "
         "'N passed, N failed', counted in cases; the status is 0 only if none failed.",
         epilog="suites: " + "; ".join(f"{suite.name} ({suite.what})" for suite in SUITES))
-    parser.add_argument("--suite", nargs="+", default=[], metavar="NAME",
+    parser.add_argument("--suite", nargs="+", action="extend", default=[], metavar="NAME",
                         help="run only these suites")
-    parser.add_argument("--test", default="*", metavar="GLOB",
-                        help="run only the tests whose name matches")
+    parser.add_argument("--test", nargs="+", action="extend", default=[], metavar="GLOB",
+                        help="run only the tests whose name matches one of these")
     parser.add_argument("--quick", action="store_true",
                         help="leave out the lab, the cross build, clang and the sanitizers")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
