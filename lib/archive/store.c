@@ -12,6 +12,7 @@
 #include "archive/hash.h"
 #include "archive/threads.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -161,7 +162,7 @@ start_threads(struct vmk_archive_store *store, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct worker *worker = &store->workers[i];
-        if (vmk_threads_create(&worker->thread, run_worker, worker) != 0)
+        if (vmk_thread_start(&worker->thread, run_worker, worker) != 0)
             break;
         store->thread_count++;
     }

@@ -2,10 +2,10 @@
 #include "archive/threads.h"
 
 #include "util/error.h"
+#include "util/thread.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -22,17 +22,6 @@ vmk_threads_get_count(const struct vmk_archive_settings *settings)
     if (count == 0)
         return 1;
     return count < VMK_ARCHIVE_MAX_THREADS ? count : VMK_ARCHIVE_MAX_THREADS;
-}
-
-int
-vmk_threads_create(pthread_t *thread, void *(*run)(void *), void *argument)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(thread, NULL, run, argument);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result;
 }
 
 int
@@ -118,7 +107,7 @@ vmk_threads_run(const struct vmk_threads_job *job, const struct vmk_archive_sett
     if (wanted > job->count / ITEMS_A_THREAD + 1)
         wanted = (uint32_t)(job->count / ITEMS_A_THREAD + 1);
     pthread_mutex_init(&crew.lock, NULL);
-    while (count + 1 < wanted && vmk_threads_create(&threads[count], run_worker, &crew) == 0)
+    while (count + 1 < wanted && vmk_thread_start(&threads[count], run_worker, &crew) == 0)
         count++;
     work(&crew, true);
     for (uint32_t i = 0; i < count; i++)

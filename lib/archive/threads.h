@@ -17,10 +17,6 @@
 uint32_t
 vmk_threads_get_count(const struct vmk_archive_settings *settings);
 
-/* pthread_create() of a thread that blocks all signals. 0 or a positive errno. */
-int
-vmk_threads_create(pthread_t *thread, void *(*run)(void *), void *argument);
-
 /* Tell the embedder. 0, or -ECANCELED with an error. */
 int
 vmk_threads_report(const struct vmk_archive_settings *settings, uint64_t done, uint64_t total,

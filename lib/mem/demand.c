@@ -4,6 +4,7 @@
 #include "util/descriptor.h"
 #include "util/error.h"
 #include "util/origin.h"
+#include "util/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -211,17 +211,11 @@ serve(void *data)
     return NULL;
 }
 
-/* It takes none of the embedder's signals. */
 static int
 start_thread(struct vmk_demand *demand, vmkit_error **ret_error)
 {
-    sigset_t all, former;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &former);
-    int r = pthread_create(&demand->thread, NULL, serve, demand);
-    pthread_sigmask(SIG_SETMASK, &former, NULL);
-    demand->has_thread = r == 0;
-    if (r == 0)
+    demand->has_thread = vmk_thread_start(&demand->thread, serve, demand) == 0;
+    if (demand->has_thread)
         return 0;
     return vmk_error_set(ret_error, EAGAIN, VMKIT_ERROR_LIMIT,
                          "no thread for the page faults of a snapshot's memory");

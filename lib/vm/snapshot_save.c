@@ -7,6 +7,7 @@
 #include "vm/snapshot_memory.h"
 
 #include "archive/threads.h"
+#include "util/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -186,7 +187,7 @@ begin(struct reading *reading, const struct vmk_archive_settings *settings)
     bool has_thread =
         vmk_image_get_data_size(reading->image) > SLOT_SIZE && vmk_threads_get_count(settings) > 1;
     reading->has_thread =
-        has_thread && vmk_threads_create(&reading->thread, read_ahead, reading) == 0;
+        has_thread && vmk_thread_start(&reading->thread, read_ahead, reading) == 0;
 }
 
 static void

@@ -4,10 +4,11 @@
 #include <check.h>
 #include <dirent.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-static unsigned long
-count_entries(const char *path)
+unsigned long
+usage_count_entries(const char *path)
 {
     unsigned long count = 0;
     DIR *folder = opendir(path);
@@ -18,16 +19,23 @@ count_entries(const char *path)
     return count;
 }
 
-static unsigned long
-count_mappings(void)
+unsigned long
+usage_count_descriptors(void)
 {
-    unsigned long lines = 0;
+    return usage_count_entries("/proc/self/fd");
+}
+
+unsigned long
+usage_count_mappings(const char *part)
+{
+    char line[4400];
+    unsigned long count = 0;
     FILE *file = fopen("/proc/self/maps", "r");
     ck_assert_ptr_nonnull(file);
-    for (int c; (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
+    while (fgets(line, sizeof line, file) != NULL)
+        count += part == NULL || strstr(line, part) != NULL;
     fclose(file);
-    return lines;
+    return count;
 }
 
 static unsigned long
@@ -45,9 +53,9 @@ struct usage
 usage_get(void)
 {
     return (struct usage){
-        .descriptors = count_entries("/proc/self/fd"),
-        .mappings = count_mappings(),
-        .tasks = count_entries("/proc/self/task"),
+        .descriptors = usage_count_descriptors(),
+        .mappings = usage_count_mappings(NULL),
+        .tasks = usage_count_entries("/proc/self/task"),
         .resident = get_resident(),
     };
 }

@@ -10,6 +10,17 @@ struct usage {
     unsigned long resident; /* KiB */
 };
 
+/* Names in a folder such as /proc/self/fd. */
+unsigned long
+usage_count_entries(const char *path);
+
+unsigned long
+usage_count_descriptors(void);
+
+/* Mappings whose line in /proc/self/maps has `part`; NULL for all. */
+unsigned long
+usage_count_mappings(const char *part);
+
 struct usage
 usage_get(void);
 

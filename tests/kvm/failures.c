@@ -6,8 +6,8 @@
 #include "vm/host.h"
 #include "vm/vcpu.h"
 #include "vm/x86_64.h"
+#include "usage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,30 +126,6 @@ live(struct saboteur *saboteur, enum vmk_vm_irqchip irqchip, struct vmkit_memory
     return result;
 }
 
-static int
-count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
-
-/* Mappings that lead to KVM; others come and go with the heap. */
-static int
-count_mappings(void)
-{
-    char line[512];
-    int count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    while (fgets(line, sizeof line, maps) != NULL)
-        count += strstr(line, "kvm-vcpu") != NULL;
-    fclose(maps);
-    return count;
-}
-
 static void
 fail_each_call(enum vmk_vm_irqchip irqchip, int err, int least)
 {
@@ -157,7 +133,7 @@ fail_each_call(enum vmk_vm_irqchip irqchip, int err, int least)
     struct saboteur saboteur;
     int result;
     ck_assert_int_eq(vmk_memory_new_anonymous(0x10000, 0, &memory, NULL), 0);
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     int at = 0;
     do {
         vmkit_error *error = NULL;
@@ -171,8 +147,8 @@ fail_each_call(enum vmk_vm_irqchip irqchip, int err, int least)
             ck_assert_uint_gt(strlen(vmkit_error_get_message(error)), 8);
         }
         vmkit_error_unref(error);
-        ck_assert_int_eq(count_descriptors(), descriptors);
-        ck_assert_int_eq(count_mappings(), 0);
+        ck_assert_uint_eq(usage_count_descriptors(), descriptors);
+        ck_assert_uint_eq(usage_count_mappings("kvm-vcpu"), 0);
     } while (saboteur.failed);
     ck_assert_int_eq(result, 0);
     ck_assert_int_ge(at, least);
@@ -232,7 +208,7 @@ END_TEST
 START_TEST(a_probe_that_fails_in_any_call_is_a_status_and_leaves_nothing)
 {
     struct saboteur saboteur;
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     int at = 0;
     do {
         struct vmkit_host *host = NULL;
@@ -244,8 +220,8 @@ START_TEST(a_probe_that_fails_in_any_call_is_a_status_and_leaves_nothing)
         ck_assert_int_eq(vmk_host_get_supervisor_mode(host) == VMKIT_SUPERVISOR_UNKNOWN,
                          saboteur.failed);
         vmk_host_unref(host);
-        ck_assert_int_eq(count_descriptors(), descriptors);
-        ck_assert_int_eq(count_mappings(), 0);
+        ck_assert_uint_eq(usage_count_descriptors(), descriptors);
+        ck_assert_uint_eq(usage_count_mappings("kvm-vcpu"), 0);
     } while (saboteur.failed);
     ck_assert_int_ge(at, 35);
 }

@@ -5,6 +5,7 @@
 #include "saboteur.h"
 #include "sandbox/sandbox.h"
 #include "sandbox_guest.h"
+#include "usage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,17 +18,6 @@ lowest_fd(void)
     int fd = dup(0);
     close(fd);
     return fd;
-}
-
-static unsigned
-count_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "r");
-    unsigned lines = 0;
-    for (int c; (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
-    fclose(file);
-    return lines;
 }
 
 /* Open KVM, make a sandbox, run it, free all. True when nothing failed any more. */
@@ -76,13 +66,13 @@ fail_all(const char *const *arguments, int err)
     ck_assert(live(config, -1, 0));
     ck_assert(live(config, -1, 0));
     int fd = lowest_fd(), tried = 0;
-    unsigned mappings = count_mappings();
+    unsigned long mappings = usage_count_mappings(NULL);
     for (int i = 0; i < 100000 && !live(config, i, err); i += i < 120 ? 1 : i / 6)
         tried++;
     ck_assert_int_gt(tried, 40);
     ck_assert_int_eq(lowest_fd(), fd);
     /* The C library's own come and go; one of each life would be hundreds. */
-    ck_assert_uint_le(count_mappings(), mappings + 20);
+    ck_assert_uint_le(usage_count_mappings(NULL), mappings + 20);
     ck_assert(live(config, -1, 0));
     vmkit_sandbox_config_unref(config);
 }

@@ -7,6 +7,7 @@
 #include "kvm/ops.h"
 #include "kvm/system.h"
 #include "snapshot_guest.h"
+#include "usage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,17 +71,6 @@ lowest_fd(void)
     int fd = dup(0);
     close(fd);
     return fd;
-}
-
-static unsigned
-count_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "r");
-    unsigned lines = 0;
-    for (int c; (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
-    fclose(file);
-    return lines;
 }
 
 static int
@@ -163,13 +153,13 @@ fail_all(const char *command, int err)
     ck_assert(live(snapshot, pristine, command, -1, 0));
     ck_assert(live(snapshot, pristine, command, -1, 0));
     int fd = lowest_fd(), tried = 0;
-    unsigned mappings = count_mappings();
+    unsigned long mappings = usage_count_mappings(NULL);
     for (int i = 0; i < 10000 && !live(snapshot, pristine, command, i, err);
          i += i < 60 ? 1 : i / 6)
         tried++;
     ck_assert_int_gt(tried, 15);
     ck_assert_int_eq(lowest_fd(), fd);
-    ck_assert_uint_le(count_mappings(), mappings + 20);
+    ck_assert_uint_le(usage_count_mappings(NULL), mappings + 20);
     vmkit_sandbox_unref(pristine);
     vmkit_snapshot_unref(snapshot);
 }

@@ -10,8 +10,8 @@
 #include "harness.h"
 #include "sandbox_guest.h"
 #include "snapshot_guest.h"
+#include "usage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -119,28 +119,16 @@ try(int fd, bool run)
     return r;
 }
 
-static uint64_t
-count_entries(const char *path)
-{
-    uint64_t count = 0;
-    DIR *folder = opendir(path);
-    ck_assert_ptr_nonnull(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
-
 START_TEST(a_file_that_is_cut_is_refused)
 {
     set_up();
     ck_assert_int_eq(try(file, true), 0);
-    uint64_t descriptors = count_entries("/proc/self/fd");
+    unsigned long descriptors = usage_count_descriptors();
     for (size_t length = size; length-- > 0;) {
         ck_assert_int_eq(ftruncate(file, (off_t)length), 0);
         ck_assert_int_eq(try(file, false), -EINVAL);
     }
-    ck_assert_uint_eq(count_entries("/proc/self/fd"), descriptors);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     munmap(bytes, size);
     bytes = NULL;
     size = 0;
@@ -497,7 +485,7 @@ START_TEST(a_section_that_is_mangled_is_refused_or_harmless)
 {
     unsigned opened = 0;
     set_up();
-    uint64_t descriptors = count_entries("/proc/self/fd");
+    unsigned long descriptors = usage_count_descriptors();
     srand(7);
     for (int round = 0; round < ROUNDS; round++) {
         const char *name = sections[rand() % 4];
@@ -515,7 +503,7 @@ START_TEST(a_section_that_is_mangled_is_refused_or_harmless)
     }
     ck_assert_uint_gt(opened, 10);
     ck_assert_uint_lt(opened, ROUNDS);
-    ck_assert_uint_eq(count_entries("/proc/self/fd"), descriptors);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     tear_down();
 }
 END_TEST

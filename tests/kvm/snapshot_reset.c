@@ -4,8 +4,8 @@
 #include "harness.h"
 #include "sandbox_guest.h"
 #include "snapshot_guest.h"
+#include "usage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -335,28 +335,6 @@ read_own_memory(void)
     return sum;
 }
 
-static unsigned
-count_entries(const char *path)
-{
-    DIR *folder = opendir(path);
-    unsigned count = 0;
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static unsigned
-count_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "r");
-    unsigned lines = 0;
-    for (int c; (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
-    fclose(file);
-    return lines;
-}
-
 /* A sanitizer keeps what was freed, and takes its time. */
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define SANITIZED true
@@ -384,7 +362,7 @@ START_TEST(ten_thousand_resets_cost_no_more_than_ten)
     for (uint64_t i = 0; i < 100; i++)
         use_and_reset(i);
     long rss = read_status("VmRSS:"), own = read_own_memory();
-    unsigned fds = count_entries("/proc/self/fd"), mappings = count_mappings();
+    unsigned long fds = usage_count_descriptors(), mappings = usage_count_mappings(NULL);
     uint64_t begin = guest_cpu_ns(), first = 0, last = 0;
     for (uint64_t i = 0; i < RESETS; i++) {
         use_and_reset(i);
@@ -395,8 +373,8 @@ START_TEST(ten_thousand_resets_cost_no_more_than_ten)
     }
     last = guest_cpu_ns() - begin;
     snapshot_guest_compare(fork_, pristine);
-    ck_assert_uint_eq(count_entries("/proc/self/fd"), fds);
-    ck_assert_uint_le(count_mappings(), mappings + 10);
+    ck_assert_uint_eq(usage_count_descriptors(), fds);
+    ck_assert_uint_le(usage_count_mappings(NULL), mappings + 10);
     /* KiB; one page that stays with each of them would be ten times as much. */
     ck_assert_int_le(read_own_memory(), own + 2048);
     if (!SANITIZED)

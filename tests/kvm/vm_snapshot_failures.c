@@ -6,8 +6,8 @@
 
 #include "vm/vm_snapshot.h"
 #include "vm/x86_64.h"
+#include "usage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,30 +17,6 @@
 
 /* out %al,$0x10; jmp */
 static const uint8_t code[] = {0xe6, 0x10, 0xeb, 0xfc};
-
-static int
-count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
-}
-
-/* Mappings that lead to KVM; others come and go with the heap. */
-static int
-count_mappings(void)
-{
-    char line[512];
-    int count = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    while (fgets(line, sizeof line, maps) != NULL)
-        count += strstr(line, "kvm-vcpu") != NULL;
-    fclose(maps);
-    return count;
-}
 
 static struct vmkit_vm *
 make_vm(struct vmk_kvm_system *system, enum vmk_vm_irqchip irqchip, struct vmkit_vcpu **ret_vcpu)
@@ -92,7 +68,7 @@ fail_taking(struct saboteur *saboteur, struct vmk_kvm_system *system, enum vmk_v
     struct vmkit_vcpu *vcpu;
     struct vmkit_snapshot *snapshot = NULL;
     struct vmkit_vm *vm = make_vm(system, irqchip, &vcpu);
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     int at = 0, result;
     do {
         vmkit_error *error = NULL;
@@ -103,7 +79,7 @@ fail_taking(struct saboteur *saboteur, struct vmk_kvm_system *system, enum vmk_v
         assert_error(saboteur, result, error);
         vmkit_error_unref(error);
         if (result < 0)
-            ck_assert_int_eq(count_descriptors(), descriptors);
+            ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     } while (result < 0);
     ck_assert_int_ge(at, least);
     /* One on top of it. */
@@ -120,7 +96,7 @@ static void
 fail_restoring(struct saboteur *saboteur, struct vmk_kvm_system *system,
                struct vmkit_snapshot *snapshot, int least)
 {
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     int at = 0, result;
     do {
         struct vmkit_vm *vm = NULL;
@@ -136,8 +112,8 @@ fail_restoring(struct saboteur *saboteur, struct vmk_kvm_system *system,
             run_once(vcpu);
         vmk_vcpu_unref(vcpu);
         vmk_vm_unref(vm);
-        ck_assert_int_eq(count_descriptors(), descriptors);
-        ck_assert_int_eq(count_mappings(), 0);
+        ck_assert_uint_eq(usage_count_descriptors(), descriptors);
+        ck_assert_uint_eq(usage_count_mappings("kvm-vcpu"), 0);
     } while (result < 0);
     ck_assert_int_ge(at, least);
 }
@@ -193,7 +169,7 @@ START_TEST(a_state_that_a_stranger_changed_is_refused_or_loaded)
     run_once(vcpu);
     ck_assert_int_eq(vmk_vm_snapshot(vm, NULL, false, &snapshot, NULL), 0);
     const struct vmk_bytes *bytes = vmk_vm_snapshot_get_bytes(snapshot);
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     for (int round = 0; round < 400; round++) {
         struct vmk_bytes copy = {0};
         struct vmkit_snapshot *changed = NULL;
@@ -215,7 +191,7 @@ START_TEST(a_state_that_a_stranger_changed_is_refused_or_loaded)
         vmk_vm_unref(other);
         vmk_snapshot_unref(changed);
         vmk_bytes_clear(&copy);
-        ck_assert_int_eq(count_descriptors(), descriptors);
+        ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     }
     ck_assert_int_gt(refused, 20);
     ck_assert_int_gt(taken, 20);

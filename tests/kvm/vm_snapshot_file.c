@@ -5,6 +5,7 @@
  * does no harm.
  */
 #include "compute_guest.h"
+#include "usage.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -290,17 +291,6 @@ START_TEST(where_the_guest_has_not_run_an_increment_has_no_page)
 }
 END_TEST
 
-static int
-count_descriptors(void)
-{
-    int count = 0;
-    DIR *names = opendir("/proc/self/fd");
-    while (readdir(names) != NULL)
-        count++;
-    closedir(names);
-    return count;
-}
-
 START_TEST(a_restore_that_fails_leaves_nothing_behind)
 {
     struct compute machine = compute_new(VMKIT_INTERRUPT_CONTROLLER_NONE, 2, true, 1);
@@ -311,19 +301,19 @@ START_TEST(a_restore_that_fails_leaves_nothing_behind)
     save(snapshot, NULL, 0, path_of(0));
     save(snapshot, snapshot, 0, path_of(1));
     ASSERT_OK(vmkit_snapshot_options_set_parent(options, NULL, &error));
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     ASSERT_FAILS(vmkit_snapshot_open_path(path_of(1), 0, NULL, &opened, &error), ENOENT,
                  VMKIT_ERROR_NOT_FOUND, "it needs its parent");
-    ck_assert_int_eq(count_descriptors(), descriptors);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     opened = open_file(path_of(0), 0, NULL);
-    ck_assert_int_eq(count_descriptors(), descriptors + 1);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors + 1);
     ASSERT_FAILS(vmkit_vm_new_from_snapshot(opened, NULL, 0, vcpus, 1, &count, &vm, &error), E2BIG,
                  VMKIT_ERROR_LIMIT, "2 vCPUs, and there is room for 1");
-    ck_assert_int_eq(count_descriptors(), descriptors + 1);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors + 1);
     ck_assert_ptr_null(vm);
     ck_assert_ptr_null(vcpus[0]);
     vmkit_snapshot_unref(opened);
-    ck_assert_int_eq(count_descriptors(), descriptors);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     vmkit_snapshot_unref(snapshot);
     compute_free(&machine);
 }
@@ -370,14 +360,14 @@ START_TEST(a_file_that_is_cut_is_refused)
     vmkit_snapshot *snapshot = NULL;
     int fd = memfd_create("test", MFD_CLOEXEC);
     ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     while (size-- > 0) {
         if (size % LENGTH_STEP != 0)
             continue;
         ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
         ck_assert_int_eq(open_bytes(fd, &snapshot), -EINVAL);
     }
-    ck_assert_int_eq(count_descriptors(), descriptors);
+    ck_assert_uint_eq(usage_count_descriptors(), descriptors);
     close(fd);
     free(data);
 }

@@ -9,8 +9,8 @@
 #include "archive/options.h"
 #include "vm/snapshot_archive.h"
 #include "vm/vm_snapshot.h"
+#include "usage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -749,17 +749,6 @@ START_TEST(a_cancelled_save_stops_reading_ahead)
 }
 END_TEST
 
-static int
-count_descriptors(void)
-{
-    int count = 0;
-    DIR *names = opendir("/proc/self/fd");
-    while (readdir(names) != NULL)
-        count++;
-    closedir(names);
-    return count;
-}
-
 /* Each allocation of a call fails once; nothing is left behind. */
 START_TEST(each_failed_allocation_is_an_error)
 {
@@ -770,7 +759,7 @@ START_TEST(each_failed_allocation_is_an_error)
     ck_assert_int_eq(vmk_snapshot_options_set_threads(options, 1, NULL), 0);
     save_ok(base, NULL, 0, "base");
     save_ok(next, base, _i == 0 ? 0 : 6, "next");
-    int descriptors = count_descriptors();
+    unsigned long descriptors = usage_count_descriptors();
     for (int part = 0; part < 2; part++) {
         unsigned number = 0;
         int result = -1;
@@ -787,7 +776,7 @@ START_TEST(each_failed_allocation_is_an_error)
                 assert_same(opened, next);
                 vmk_snapshot_unref(opened);
             }
-            ck_assert_int_eq(count_descriptors(), descriptors);
+            ck_assert_uint_eq(usage_count_descriptors(), descriptors);
             ck_assert_int_eq(fixture_count_files(), 2);
         }
         ck_assert_uint_gt(number, 6);
