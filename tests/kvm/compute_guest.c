@@ -259,6 +259,35 @@ compute_assert_result(struct compute *machine, uint32_t id, bool user, uint64_t 
     compute_free(&reference);
 }
 
+void
+compute_print_registers(struct compute *machine, uint32_t id)
+{
+    /* Where guests/compute.S leaves the registers of each kind. */
+    static const struct {
+        uint64_t kind;
+        size_t at, size;
+        const char *name;
+    } parts[] = {{0, 0, 0x68, "general"},
+                 {X87, 0x100, 0x62, "x87"},
+                 {SSE, 0x200, 0x44, "SSE"},
+                 {AVX, 0x300, 0x60, "AVX"},
+                 {AVX512, 0x400, 0x108, "AVX-512"}};
+    static const uint8_t zeros[0x200];
+    uint8_t result[COMPUTE_RESULT_SIZE];
+    uint64_t kinds;
+    compute_get_result(machine, id, result);
+    ASSERT_OK(vmkit_vm_read(machine->vm, COMPUTE_DATA + id * COMPUTE_STEP + KINDS, &kinds,
+                            sizeof kinds, &error));
+    printf("# registers in the result:");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        bool has = memcmp(result + parts[i].at, zeros, parts[i].size) != 0;
+        ck_assert_int_eq(has, (kinds & parts[i].kind) == parts[i].kind);
+        printf(has ? " %s" : " (no %s)", parts[i].name);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
 /* Let it compute for a random time, in which it gets on. */
 void
 compute_get_on(vmkit_vcpu *vcpu, uint64_t before, uint32_t *most_ns)

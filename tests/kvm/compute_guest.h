@@ -76,6 +76,10 @@ compute_get_rounds(vmkit_vcpu *vcpu);
 void
 compute_get_result(struct compute *machine, uint32_t id, uint8_t result[COMPUTE_RESULT_SIZE]);
 
+/* Print which kinds of register had a part, and assert that these are the ones of this host. */
+void
+compute_print_registers(struct compute *machine, uint32_t id);
+
 /* It came to what comes out in one go. */
 void
 compute_assert_result(struct compute *machine, uint32_t id, bool user, uint64_t rounds);

@@ -1,19 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Snapshots of raw VMs. A computation that every register has a part in is stopped anywhere, goes
- * on in another VM, is stopped there, and so on; it comes to what it comes to when nobody stops it.
+ * on in another VM, is stopped there, and so on, now and then through a file; it comes to what it
+ * comes to when nobody stops it. The kinds of register that this host has are printed.
  */
 #include "compute_guest.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-/* The next VM takes the place of this one. */
+/* One that was saved to a file, and opened, takes its place. */
 static void
-hop(struct compute *machine)
+go_through_file(vmkit_snapshot **snapshot, uint32_t level)
+{
+    vmkit_snapshot_options *options = NULL;
+    vmkit_snapshot *opened = NULL;
+    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ASSERT_OK(vmkit_snapshot_options_new(&options, &error));
+    ASSERT_OK(vmkit_snapshot_options_set_compression(options, level, &error));
+    ASSERT_OK(vmkit_snapshot_save_fd(*snapshot, fd, options, &error));
+    ASSERT_OK(vmkit_snapshot_open_fd(fd, 0, NULL, &opened, &error));
+    close(fd);
+    vmkit_snapshot_options_unref(options);
+    vmkit_snapshot_unref(*snapshot);
+    *snapshot = opened;
+}
+
+/* The next VM takes the place of this one: each tenth time through a file, which is raw and
+ * compressed in turn. */
+static void
+hop(struct compute *machine, unsigned number)
 {
     vmkit_snapshot *snapshot = compute_take(machine, NULL, 0);
+    if (number % 10 == 9)
+        go_through_file(&snapshot, number / 10 % 2);
     struct compute next = compute_restore(snapshot, 0);
     vmkit_snapshot_unref(snapshot);
     compute_free(machine);
@@ -22,15 +46,15 @@ hop(struct compute *machine)
 
 /* Stop a computation at `hops` points, each in another VM, and compare what it comes to. */
 static void
-assert_survives(uint32_t controller, bool user, int hops)
+assert_survives(uint32_t controller, bool user, unsigned hops)
 {
     struct compute machine = compute_new(controller, 1, user, COMPUTE_ENDLESS);
     uint32_t most_ns = 100000;
     uint64_t rounds = 0;
     compute_kicker_start();
-    for (int i = 0; i < hops; i++) {
+    for (unsigned i = 0; i < hops; i++) {
         compute_get_on(machine.vcpus[0], rounds, &most_ns);
-        hop(&machine);
+        hop(&machine, i);
         rounds = compute_get_rounds(machine.vcpus[0]);
     }
     compute_kicker_stop();
@@ -38,6 +62,7 @@ assert_survives(uint32_t controller, bool user, int hops)
     compute_set_word(&machine, COMPUTE_DATA + COMPUTE_ROUNDS, rounds);
     compute_run(machine.vcpus[0], VMKIT_EXIT_MMIO);
     compute_assert_result(&machine, 0, user, rounds);
+    compute_print_registers(&machine, 0);
     compute_free(&machine);
 }
 
@@ -88,9 +113,9 @@ run_together(struct compute *machine, uint32_t most_ns)
 START_TEST(several_vcpus_survive)
 {
     struct compute machine = compute_new(VMKIT_INTERRUPT_CONTROLLER_NONE, 2, true, COMPUTE_ENDLESS);
-    for (int i = 0; i < 40; i++) {
+    for (unsigned i = 0; i < 40; i++) {
         run_together(&machine, 2000000);
-        hop(&machine);
+        hop(&machine, i);
         ck_assert_uint_eq(machine.count, 2);
         ck_assert_uint_eq(vmkit_vcpu_get_id(machine.vcpus[1]), 1);
     }

@@ -4,6 +4,8 @@
  * pending and due, while it is paused. Its result is the same whatever happens to it meanwhile. It
  * is ready before and after.
  */
+#include "pause.h"
+
 #include <vmkit/guest.h>
 
 #include <errno.h>
@@ -13,30 +15,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-#define STEPS 40
+#define STEPS 20
+#define SLEEP_EVERY 5
 #define LOOPS 600
+#define HOLD_WORDS (32 * 8 + 8) /* 32 registers ZMM and 8 masks */
 
 typedef uint64_t v4 __attribute__((vector_size(32)));
 typedef uint64_t v8 __attribute__((vector_size(64)));
 
 /* By name, from outside. */
 __attribute__((used)) static volatile uint64_t steps = STEPS;
-__attribute__((used)) static volatile uint64_t result;
+__attribute__((used)) static volatile uint64_t result, holds, uses;
 static _Thread_local uint64_t own = 0x1234567;
 static volatile sig_atomic_t alarms, users;
+static uint64_t delivered;
 
+/* guests/hold.S */
+int64_t
+hold_sse(uint64_t *values, const sigset_t *signals);
+
+int64_t
+hold_avx(uint64_t *values, const sigset_t *signals);
+
+int64_t
+hold_avx512(uint64_t *values, const sigset_t *signals);
+
+static uint64_t
+mix_in_the_way(uint64_t seed);
+
+/* The handler of both signals. What it does to registers, the frame below it takes back. */
 static void
 count(int signal)
 {
     volatile double in_the_way = alarms + 0.5;
-    if (signal == SIGALRM)
+    if (signal == SIGALRM) {
         alarms += in_the_way > 0;
-    else
-        users++;
+        return;
+    }
+    holds = (holds & ~(uint64_t)PAUSE_HOLDS_PENDING) | PAUSE_HOLDS_HANDLER;
+    users++;
+    delivered = mix_in_the_way(delivered + 1);
+    holds &= ~(uint64_t)PAUSE_HOLDS_HANDLER;
 }
 
 /* All the general registers and the carry. */
@@ -138,18 +162,47 @@ mix_avx512(uint64_t seed)
     return a[0];
 }
 
-/* One that was raised while it was blocked comes when it no longer is, and not before. */
+/* What a handler does meanwhile. */
 static uint64_t
-wait_for_signal(uint64_t value, const sigset_t *user)
+mix_in_the_way(uint64_t seed)
 {
+    for (int i = 0; i < 8; i++) {
+        seed = mix_general(seed);
+        if (uses == PAUSE_HOLDS_AVX512)
+            seed ^= mix_avx512(seed);
+        else if (uses == PAUSE_HOLDS_AVX)
+            seed ^= mix_avx2(seed);
+        else
+            seed ^= mix_doubles(seed);
+    }
+    return seed;
+}
+
+/*
+ * The signal that was raised while it was blocked comes when it no longer is, and not before. All
+ * vector registers have values of their own while it does, and for some time after; they have the
+ * same ones then.
+ */
+static uint64_t
+hold_registers(uint64_t value, const sigset_t *user)
+{
+    static uint64_t values[HOLD_WORDS], same[HOLD_WORDS];
     int before = users;
     sigset_t pending;
     sigpending(&pending);
     if (!sigismember(&pending, SIGUSR1) || users != before)
         return value + 1;
-    sigprocmask(SIG_UNBLOCK, user, NULL);
+    for (int i = 0; i < HOLD_WORDS; i++)
+        values[i] = same[i] = value * (uint64_t)(2 * i + 1);
+    holds |= uses;
+    int64_t answer = uses == PAUSE_HOLDS_AVX512 ? hold_avx512(values, user)
+                     : uses == PAUSE_HOLDS_AVX  ? hold_avx(values, user)
+                                                : hold_sse(values, user);
+    holds &= ~uses;
     sigprocmask(SIG_BLOCK, user, NULL);
-    return users == before + 1 ? value : value + 2;
+    if (answer != 0 || memcmp(values, same, sizeof values) != 0)
+        return value + 2;
+    return users == before + 1 ? value ^ delivered : value + 8;
 }
 
 /* Calls that wait: for a while, for nothing, for a signal. */
@@ -189,14 +242,18 @@ static uint64_t
 compute(void)
 {
     uint64_t value = 0x9e3779b97f4a7c15, count_to = steps;
-    int avx2 = __builtin_cpu_supports("avx2"), avx512 = __builtin_cpu_supports("avx512f");
+    int avx2 = __builtin_cpu_supports("avx2");
+    int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
     sigset_t user;
+    uses = avx512 ? PAUSE_HOLDS_AVX512 : avx2 ? PAUSE_HOLDS_AVX : PAUSE_HOLDS_SSE;
+    delivered = 0;
     sigemptyset(&user);
     sigaddset(&user, SIGUSR1);
     sigprocmask(SIG_BLOCK, &user, NULL);
     fesetround(FE_UPWARD);
     for (uint64_t i = 0; i < count_to; i++) {
         raise(SIGUSR1);
+        holds |= PAUSE_HOLDS_PENDING;
         value = mix_general(value);
         value ^= mix_doubles(value);
         value ^= mix_x87(value);
@@ -205,9 +262,9 @@ compute(void)
         if (avx512)
             value ^= mix_avx512(value);
         own += value;
-        value = wait_for_signal(value, &user);
-        if (i % 8 == 7)
-            value = sleep_somehow(value, i / 8);
+        value = hold_registers(value, &user);
+        if (i % SLEEP_EVERY == SLEEP_EVERY - 1)
+            value = sleep_somehow(value, i / SLEEP_EVERY);
     }
     fesetround(FE_TONEAREST);
     return value ^ own;
