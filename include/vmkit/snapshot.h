@@ -139,7 +139,7 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  *        with vmkit_sandbox_unref().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -ENOTSUP for a snapshot of a raw VM, and for one that was opened on a host that lacks
- *         what its program was told of the processor, which the message names; -EINVAL for NULL,
+ *         what its program may use of the processor, which the message names; -EINVAL for NULL,
  *         when the configuration shows a folder where the snapshot has files of its own, and, with
  *         the kind bad-snapshot, for one that was opened from a file that is damaged or hostile;
  *         -ENOENT when it does not show a host folder that the snapshot needs; -ENOENT, -EACCES,

@@ -264,14 +264,14 @@ read_section(const char *name, size_t *ret_size)
 static const char *const sections[] = {"sandbox", "sandbox-vcpu", "sandbox-pages",
                                        "sandbox-process"};
 
-/* Opening, or else the fork, is refused with `errno_`, and says `word`. */
+/* Opening what is in the descriptor, or else the fork, is refused with `errno_`, and says `word`.
+ */
 static void
-refuse(const struct change *change, const char *architecture, int errno_, const char *word)
+refuse_file(int fd, int errno_, const char *word)
 {
     vmkit_snapshot *snapshot = NULL;
     vmkit_sandbox *sandbox = NULL;
     vmkit_error *error = NULL;
-    int fd = rewrite(change, architecture);
     int r = vmkit_snapshot_open_fd(fd, 0, NULL, &snapshot, &error);
     if (r == 0)
         r = vmkit_snapshot_fork(snapshot, config, &sandbox, &error);
@@ -282,6 +282,12 @@ refuse(const struct change *change, const char *architecture, int errno_, const 
     vmkit_error_unref(error);
     vmkit_snapshot_unref(snapshot);
     close(fd);
+}
+
+static void
+refuse(const struct change *change, const char *architecture, int errno_, const char *word)
+{
+    refuse_file(rewrite(change, architecture), errno_, word);
 }
 
 START_TEST(a_section_that_is_missing_is_named)
@@ -328,9 +334,9 @@ START_TEST(without_its_program_it_goes_on)
 }
 END_TEST
 
-/* The state of the vCPU, changed by `change_parts`. */
-static void
-refuse_vcpu(void (*change_parts)(struct vmk_x86_vcpu_state *), int errno_, const char *word)
+/* The file with the state of the vCPU as `change_parts` changes it. */
+static int
+rewrite_vcpu(void (*change_parts)(struct vmk_x86_vcpu_state *))
 {
     struct vmk_x86_vcpu_state *parts = calloc(1, sizeof *parts);
     struct vmk_bytes changed = {0};
@@ -340,12 +346,19 @@ refuse_vcpu(void (*change_parts)(struct vmk_x86_vcpu_state *), int errno_, const
     ck_assert_int_eq(vmk_x86_user_state_decode(parts, data, length, NULL), 0);
     change_parts(parts);
     ck_assert_int_eq(vmk_x86_user_state_encode(parts, &changed, NULL), 0);
-    refuse(
+    int fd = rewrite(
         &(struct change){.name = "sandbox-vcpu", .data = changed.data, .data_size = changed.size},
-        "x86_64", errno_, word);
+        "x86_64");
     vmk_bytes_clear(&changed);
     free(parts);
     free(data);
+    return fd;
+}
+
+static void
+refuse_vcpu(void (*change_parts)(struct vmk_x86_vcpu_state *), int errno_, const char *word)
+{
+    refuse_file(rewrite_vcpu(change_parts), errno_, word);
 }
 
 static void
@@ -354,14 +367,33 @@ change_vendor(struct vmk_x86_vcpu_state *parts)
     memcpy(parts->vendor, "AnotherMaker", 12);
 }
 
-/* No processor that runs this is an Itanium. */
 static void
-add_features(struct vmk_x86_vcpu_state *parts)
+add_feature(struct vmk_x86_vcpu_state *parts, uint32_t leaf, uint32_t reg, uint32_t bit)
 {
-    for (uint32_t i = 0; i < parts->word_count; i++) {
-        if (parts->words[i].leaf == 1 && parts->words[i].reg == 3)
-            parts->words[i].bits |= 1u << 30;
-    }
+    uint32_t i = 0;
+    while (i < parts->word_count && (parts->words[i].leaf != leaf || parts->words[i].subleaf != 0 ||
+                                     parts->words[i].reg != reg))
+        i++;
+    if (i == parts->word_count)
+        parts->words[parts->word_count++] = (struct vmk_x86_feature_word){.leaf = leaf, .reg = reg};
+    parts->words[i].bits |= UINT32_C(1) << bit;
+}
+
+/* Only the Xeon Phi ever had these instructions, and KVM offers them to nobody else. */
+static void
+add_instructions(struct vmk_x86_vcpu_state *parts)
+{
+    add_feature(parts, 7, 1, 27);
+}
+
+/* No processor that runs this is an Itanium, nor has its KVM bits that KVM keeps to itself. */
+static void
+add_supervisor_features(struct vmk_x86_vcpu_state *parts)
+{
+    add_feature(parts, 1, 3, 30);
+    add_feature(parts, 6, 0, 31);
+    add_feature(parts, 0x8000000a, 3, 31);
+    add_feature(parts, 0x40000001, 0, 31);
 }
 
 static void
@@ -407,8 +439,23 @@ START_TEST(another_processor_is_refused_by_what_it_lacks)
 {
     set_up();
     refuse_vcpu(change_vendor, ENOTSUP, "AnotherMaker");
-    refuse_vcpu(add_features, ENOTSUP, "ia64");
+    refuse_vcpu(add_instructions, ENOTSUP, "avx512er");
     refuse_vcpu(use_unknown_component, ENOTSUP, "part 40");
+    tear_down();
+}
+END_TEST
+
+/* Its program has never been in a mode in which it could use them. */
+START_TEST(another_processor_may_lack_what_is_for_a_kernel_alone)
+{
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_error *error = NULL;
+    set_up();
+    int fd = rewrite_vcpu(add_supervisor_features);
+    EXPECT(vmkit_snapshot_open_fd(fd, 0, NULL, &snapshot, &error));
+    ck_assert(run_restored(snapshot));
+    vmkit_snapshot_unref(snapshot);
+    close(fd);
     tear_down();
 }
 END_TEST
@@ -522,6 +569,7 @@ make_suite(void)
     tcase_add_test(tcase, another_architecture_is_refused);
     tcase_add_test(tcase, without_its_program_it_goes_on);
     tcase_add_test(tcase, another_processor_is_refused_by_what_it_lacks);
+    tcase_add_test(tcase, another_processor_may_lack_what_is_for_a_kernel_alone);
     tcase_add_test(tcase, registers_that_cannot_be_are_refused);
     tcase_add_loop_test(tcase, a_vcpu_that_begins_anywhere_does_no_harm, 0, 14);
     tcase_add_test(tcase, a_section_that_is_mangled_is_refused_or_harmless);

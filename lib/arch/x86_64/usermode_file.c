@@ -9,7 +9,8 @@
  * of the host, too, and found out again.
  *
  * The program was told of the processor by CPUID, and acts on it without asking again. So the host
- * has to offer all that the one before offered, the layout of the extended state included.
+ * has to offer all that the one before offered user mode, the layout of the extended state
+ * included.
  */
 #include "usermode_private.h"
 
@@ -208,7 +209,7 @@ vmk_usermode_adapt(const struct vmk_usermode *usermode, const struct vmk_usermod
 {
     const struct vmk_x86_vcpu_state *from = state->foreign;
     struct vmk_kvm_system *system = vmk_kvm_vm_get_system(vmk_kvm_vcpu_get_vm(usermode->vcpu));
-    int r = vmk_x86_vcpu_state_compare(system, from, ret_error);
+    int r = vmk_x86_vcpu_state_compare(system, from, true, ret_error);
     if (r < 0)
         return r;
     struct vmk_usermode sized = *usermode;

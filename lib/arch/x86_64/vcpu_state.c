@@ -176,7 +176,7 @@ decode_checked(const struct vmk_kvm_system *system, const void *bytes, size_t si
     if (result == 0)
         result = vmk_x86_vcpu_state_decode(*ret_state, bytes, size, ret_error);
     if (result == 0)
-        result = vmk_x86_vcpu_state_compare(system, *ret_state, ret_error);
+        result = vmk_x86_vcpu_state_compare(system, *ret_state, false, ret_error);
     return result;
 }
 

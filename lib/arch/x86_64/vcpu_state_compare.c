@@ -3,7 +3,8 @@
  * What a saved vCPU needs of its host, and whether this host offers it.
  *
  * Needed is what the vCPU's CPUID answered as far as the host that it was saved on backed it: what
- * the embedder made up is the embedder's, here as there. An extended state is compared by the parts
+ * the embedder made up is the embedder's, here as there. One that never leaves user mode needs no
+ * feature that is for a kernel alone. An extended state is compared by the parts
  * that are in use, and by where each part lies: without compaction that differs between processors.
  */
 #include "vcpu_state_private.h"
@@ -85,12 +86,14 @@ fail_feature(const char *name, vmkit_error **ret_error)
 
 static int
 compare_words(const struct vmkit_x86_cpuid *leaves, uint32_t count,
-              const struct vmk_x86_vcpu_state *state, vmkit_error **ret_error)
+              const struct vmk_x86_vcpu_state *state, bool user_only, vmkit_error **ret_error)
 {
     static const char *const regs[] = {"EAX", "EBX", "ECX", "EDX"};
     for (uint32_t i = 0; i < state->word_count; i++) {
         const struct vmk_x86_feature_word *word = &state->words[i];
         uint32_t missing = word->bits & ~find_word(leaves, count, word);
+        if (user_only)
+            missing &= vmk_x86_feature_get_user_bits(word->leaf, word->subleaf, word->reg);
         if (missing == 0)
             continue;
         uint32_t bit = (uint32_t)__builtin_ctz(missing);
@@ -170,7 +173,8 @@ compare_xstate(const struct vmkit_x86_cpuid *leaves, uint32_t count, size_t room
 
 int
 vmk_x86_vcpu_state_compare(const struct vmk_kvm_system *system,
-                           const struct vmk_x86_vcpu_state *state, vmkit_error **ret_error)
+                           const struct vmk_x86_vcpu_state *state, bool user_only,
+                           vmkit_error **ret_error)
 {
     uint32_t count;
     char vendor[12];
@@ -181,7 +185,7 @@ vmk_x86_vcpu_state_compare(const struct vmk_kvm_system *system,
                              "the snapshot's processor is of the vendor \"%.12s\", this host's is "
                              "\"%.12s\"",
                              state->vendor, vendor);
-    int result = compare_words(leaves, count, state, ret_error);
+    int result = compare_words(leaves, count, state, user_only, ret_error);
     if (result == 0)
         result =
             compare_xstate(leaves, count, vmk_kvm_system_get_xsave_size(system), state, ret_error);

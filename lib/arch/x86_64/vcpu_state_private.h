@@ -83,9 +83,11 @@ vmk_x86_vcpu_state_set_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu
 /* vcpu_state_compare.c: what the state needs of a host, and whether this one offers it. */
 void
 vmk_x86_vcpu_state_note_host(const struct vmk_kvm_system *system, struct vmk_x86_vcpu_state *state);
+/* `user_only`: it never leaves user mode, and needs nothing of what is for a kernel alone. */
 int
 vmk_x86_vcpu_state_compare(const struct vmk_kvm_system *system,
-                           const struct vmk_x86_vcpu_state *state, vmkit_error **ret_error);
+                           const struct vmk_x86_vcpu_state *state, bool user_only,
+                           vmkit_error **ret_error);
 int
 vmk_x86_vcpu_state_compare_tsc(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu_state *state,
                                vmkit_error **ret_error);
@@ -118,6 +120,10 @@ vmk_x86_parts_decode(const struct vmk_x86_part *parts, uint32_t count, const cha
 /* One bit of a word that CPUID answers with, such as "avx512f"; NULL when it is not known. */
 const char *
 vmk_x86_feature_get_name(uint32_t leaf, uint32_t subleaf, uint32_t reg, uint32_t bit);
+
+/* The bits of a word that user mode has to do with; those that are not known are among them. */
+uint32_t
+vmk_x86_feature_get_user_bits(uint32_t leaf, uint32_t subleaf, uint32_t reg);
 
 /* The words that hold features: `words` receives their places, without bits. */
 uint32_t

@@ -2,7 +2,10 @@
 /* A vCPU's whole state through its bytes, against a KVM that the test plays. */
 #include "fake_vcpu.h"
 
+#include "arch/x86_64/vcpu_state_private.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +178,81 @@ START_TEST(a_missing_feature_without_a_name_is_told_by_its_place)
     assert_refused(-ENOTSUP,
                    "the snapshot's processor has bit 10 of EDX in CPUID leaf 0x1, 0, this "
                    "host's KVM does not offer it");
+}
+END_TEST
+
+/* A state that needs one bit of CPUID, which the host has not. */
+static int
+compare_one(uint32_t leaf, uint32_t subleaf, uint32_t reg, uint32_t bit, bool user_only,
+            vmkit_error **error)
+{
+    static const uint8_t xsave[VMK_X86_STATE_XSAVE_LEAST];
+    struct vmk_x86_vcpu_state *state = calloc(1, sizeof *state);
+    ck_assert_ptr_nonnull(state);
+    memcpy(state->vendor, "GenuineIntel", sizeof state->vendor);
+    state->word_count = 1;
+    state->words[0] = (struct vmk_x86_feature_word){leaf, subleaf, reg, UINT32_C(1) << bit};
+    state->xsave = xsave;
+    state->xsave_size = sizeof xsave;
+    int result = vmk_x86_vcpu_state_compare(loaded->system, state, user_only, error);
+    free(state);
+    return result;
+}
+
+START_TEST(user_mode_needs_what_user_mode_can_use)
+{
+    enum { EAX, EBX, ECX, EDX };
+    static const struct {
+        uint32_t leaf, subleaf, reg, bit;
+        bool user;
+        const char *name;
+    } features[] = {
+        {0x1, 0, ECX, 5, false, "vmx"},
+        {0x1, 0, ECX, 21, false, "x2apic"},
+        {0x1, 0, ECX, 12, true, "fma"},
+        {0x1, 0, ECX, 16, true, "bit 16 of ECX in CPUID leaf 0x1, 0"},
+        {0x1, 0, EDX, 12, false, "mtrr"},
+        {0x6, 0, EAX, 9, false, "bit 9 of EAX in CPUID leaf 0x6, 0"},
+        {0x7, 0, EBX, 7, false, "smep"},
+        {0x7, 0, EBX, 10, false, "invpcid"},
+        {0x7, 0, EBX, 27, true, "avx512er"},
+        {0x7, 0, ECX, 16, false, "la57"},
+        {0x7, 0, ECX, 22, true, "rdpid"},
+        {0x7, 0, EDX, 26, false, "spec_ctrl"},
+        {0x7, 0, EDX, 14, true, "serialize"},
+        {0x7, 1, EAX, 4, true, "avx_vnni"},
+        {0x7, 2, EDX, 0, false, "psfd"},
+        {0xd, 1, EAX, 3, false, "xsaves"},
+        {0xd, 1, EAX, 1, true, "xsavec"},
+        {0x80000001, 0, ECX, 2, false, "svm"},
+        {0x80000001, 0, ECX, 6, true, "sse4a"},
+        {0x80000001, 0, EDX, 20, false, "nx"},
+        {0x80000001, 0, EDX, 27, true, "rdtscp"},
+        {0x80000007, 0, EDX, 8, true, "constant_tsc"},
+        {0x80000008, 0, EBX, 12, false, "amd_ibpb"},
+        {0x80000008, 0, EBX, 0, true, "clzero"},
+        {0x40000001, 0, EAX, 24, false, "kvm_clocksource_stable"},
+        /* A later release may know it. */
+        {0x24, 0, EBX, 3, true, "bit 3 of EBX in CPUID leaf 0x24, 0"},
+    };
+    loaded->supported_count = 1; /* no leaf but that of the vendor */
+    fake_host_open(loaded);
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
+        for (int user_only = 0; user_only < 2; user_only++) {
+            vmkit_error *error = NULL;
+            char message[128];
+            bool needed = user_only == 0 || features[i].user;
+            int result = compare_one(features[i].leaf, features[i].subleaf, features[i].reg,
+                                     features[i].bit, user_only != 0, &error);
+            ck_assert_msg(result == (needed ? -ENOTSUP : 0), "%s: %d", features[i].name, result);
+            snprintf(message, sizeof message,
+                     "the snapshot's processor has %s, this host's KVM does not offer it",
+                     features[i].name);
+            if (needed)
+                ck_assert_str_eq(vmkit_error_get_message(error), message);
+            vmkit_error_unref(error);
+        }
+    }
 }
 END_TEST
 
@@ -510,6 +588,7 @@ make_suite(void)
     tcase_add_test(tcase, another_vendor_is_named);
     tcase_add_test(tcase, a_missing_feature_is_named);
     tcase_add_test(tcase, a_missing_feature_without_a_name_is_told_by_its_place);
+    tcase_add_test(tcase, user_mode_needs_what_user_mode_can_use);
     tcase_add_test(tcase, what_the_embedder_made_up_is_not_asked_of_another_host);
     tcase_add_test(tcase, a_smaller_extended_state_names_the_part_that_it_lacks);
     tcase_add_test(tcase, a_part_of_the_extended_state_in_another_place_is_named);
