@@ -42,6 +42,11 @@ def without_blocks(text):
     return _BLOCK.sub(lambda match: re.sub(r"[^\n]", " ", match.group(0)), text)
 
 
+def environment():
+    """What shell blocks run with: the distribution's tools before others of the same name."""
+    return dict(os.environ, PATH="/usr/bin:" + os.environ.get("PATH", "/bin"))
+
+
 def extract(path, folder):
     """Writes the files of a document and runs its shell blocks."""
     for block in read(path):
@@ -51,7 +56,7 @@ def extract(path, folder):
                 file.write(block.text)
         if block.language == "sh" and "run" in block.words:
             subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, check=True,
-                           stdin=subprocess.DEVNULL)
+                           stdin=subprocess.DEVNULL, env=environment())
 
 
 if __name__ == "__main__":

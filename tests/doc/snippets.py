@@ -54,7 +54,8 @@ def check_format(top, block):
 
 def run_shell(block, folder):
     result = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, text=True,
-                            stdin=subprocess.DEVNULL, capture_output=True, check=False)
+                            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                            env=extract.environment())
     return "" if result.returncode == 0 else f"status {result.returncode}\n{result.stderr}"
 
 
