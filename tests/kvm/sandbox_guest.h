@@ -25,6 +25,7 @@ extern const struct guest_image guest_call_pie;
 extern const struct guest_image guest_pause;
 extern const struct guest_image guest_request;
 extern const struct guest_image guest_request_cxx;
+extern const struct guest_image guest_words_cxx;
 extern const struct guest_image guest_snapshot;
 extern const struct guest_image guest_first_jump;
 extern const struct guest_image guest_small;
