@@ -279,14 +279,16 @@ vmkit_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapsho
  * @brief Save a snapshot to a file.
  * @param snapshot The snapshot.
  * @param path Path on the host. The new file takes the path's place, and the one that was there
- *        stays as it was when the call fails. Only this user may read it: memory holds secrets.
+ *        stays as it was when the call fails. A symbolic link is followed, and stays; what is no
+ *        regular file is not replaced. Only this user may read it: memory holds secrets.
  * @param options How to write it, and what it is an increment of; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL, an empty path, or a parent that has no file or whose memory ends
- *         elsewhere; -ENOTSUP for a parent of another kind, or of a snapshot of a sandbox; -E2BIG
- *         when the parents are 64 already, or the file would be above a limit of file sizes;
- *         -ECANCELED; -ENOSPC, -EACCES, -EISDIR, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS,
- *         -EPERM or -EIO from writing; -EMFILE, -ENFILE; -ENOMEM.
+ * @return 0; -EINVAL for a NULL, an empty path, one where a device, a FIFO or a socket stands, or a
+ *         parent that has no file or whose memory ends elsewhere; -ENOTSUP for a parent of another
+ *         kind, or of a snapshot of a sandbox; -E2BIG when the parents are 64 already, or the file
+ *         would be above a limit of file sizes; -ECANCELED; -ENOSPC, -EACCES, -EISDIR, -ENOENT,
+ *         -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS, -EPERM or -EIO from writing; -EMFILE, -ENFILE;
+ *         -ENOMEM.
  *
  * The same snapshot gives the same bytes, with the same options and zlib. Any thread.
  * @since 0.1

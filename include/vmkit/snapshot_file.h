@@ -382,13 +382,14 @@ vmkit_snapshot_file_verify(vmkit_snapshot_file *file, vmkit_snapshot_options *op
  * @brief Write a file with all of its parents as one full file.
  * @param file The file, with its parents set.
  * @param path Path on the host. The new file takes the path's place, and the one that was there
- *        stays as it was when the call fails. Only this user may read it: memory holds secrets.
+ *        stays as it was when the call fails. A symbolic link is followed, and stays; what is no
+ *        regular file is not replaced. Only this user may read it: memory holds secrets.
  * @param options How to write it; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL, an empty path or damage; -ENOENT when a parent is missing; -E2BIG
- *         when the file would be above a limit of file sizes; -ECANCELED; -ENOSPC, -EACCES,
- *         -EISDIR, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS, -EPERM or -EIO from writing;
- *         -EMFILE, -ENFILE; -ENOMEM.
+ * @return 0; -EINVAL for a NULL, an empty path, one where a device, a FIFO or a socket stands, or
+ *         damage; -ENOENT when a parent is missing; -E2BIG when the file would be above a limit of
+ *         file sizes; -ECANCELED; -ENOSPC, -EACCES, -EISDIR, -ENOENT, -ENOTDIR, -ELOOP,
+ *         -ENAMETOOLONG, -EROFS, -EPERM or -EIO from writing; -EMFILE, -ENFILE; -ENOMEM.
  *
  * The result is byte by byte what a full save would have written with the same options. Any thread.
  * @since 0.1

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "archive/output.h"
 
+#include "archive/place.h"
 #include "util/descriptor.h"
 #include "util/error.h"
 
@@ -97,33 +98,6 @@ open_temporary(struct vmk_archive_output *output, vmkit_error **ret_error)
     return open_named(output, ret_error);
 }
 
-/* Split the path into its folder, which is opened, and the name in it. */
-static int
-open_folder(struct vmk_archive_output *output, const char *path, vmkit_error **ret_error)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash == NULL ? path : slash + 1;
-    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
-    output->name = strdup(name);
-    if (folder == NULL || output->name == NULL) {
-        free(folder);
-        return no_memory(ret_error);
-    }
-    output->folder = vmk_descriptor_keep(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    int err = output->folder < 0 ? errno : 0;
-    free(folder);
-    if (err != 0)
-        return fail(output, err, "cannot open the folder of", ret_error);
-
-    struct stat status;
-    bool is_folder = *name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-                     (fstatat(output->folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                      S_ISDIR(status.st_mode));
-    if (is_folder)
-        return fail(output, EISDIR, "cannot write", ret_error);
-    return 0;
-}
-
 int
 vmk_output_open_path(struct vmk_archive_output *output, const char *path,
                      const struct vmk_archive_settings *settings, vmkit_error **ret_error)
@@ -136,7 +110,7 @@ vmk_output_open_path(struct vmk_archive_output *output, const char *path,
     if (*path == '\0')
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "the path of the snapshot is empty");
-    int result = open_folder(output, path, ret_error);
+    int result = vmk_place_find(path, &output->folder, &output->name, ret_error);
     return result < 0 ? result : open_temporary(output, ret_error);
 }
 
@@ -305,6 +279,10 @@ sync_fd(const struct vmk_archive_output *output, int fd)
 static int
 put_in_place(struct vmk_archive_output *output, vmkit_error **ret_error)
 {
+    /* Where something else came to stand meanwhile. */
+    int result = vmk_place_check(output->folder, output->name, output->label, ret_error);
+    if (result < 0)
+        return result;
     int err = output->temporary[0] == '\0' ? link_temporary(output) : 0;
     if (err == 0 && renameat(output->folder, output->temporary, output->folder, output->name) < 0)
         err = errno;

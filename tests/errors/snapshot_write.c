@@ -119,6 +119,9 @@ START_TEST(a_path_that_cannot_be_written_is_said)
     path = "";
     ASSERT_INVALID(act(&error), "empty");
     path = files.out;
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ASSERT_INVALID(act(&error), "it is a FIFO");
+    unlink(path);
     static const struct {
         enum fault_call call;
         int err;

@@ -9,12 +9,15 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,6 +279,137 @@ START_TEST(paths_that_cannot_be_written_are_refused)
 }
 END_TEST
 
+/* What is there and no regular file, `name` in the folder, stays as it was. */
+static void
+check_stays(const char *name, const struct stat *before)
+{
+    struct stat after;
+    ck_assert_int_eq(lstat(fixture_path(name), &after), 0);
+    ck_assert_uint_eq(after.st_ino, before->st_ino);
+    ck_assert_uint_eq(after.st_mode, before->st_mode);
+}
+
+/* A device needs the right to make one. */
+static bool
+make_something_else(const char *name, mode_t type)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (type != S_IFSOCK)
+        return mknod(fixture_path(name), type | 0600, makedev(1, 3)) == 0;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", fixture_path(name));
+    int bound = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(bound, (struct sockaddr *)&address, sizeof address), 0);
+    close(bound);
+    return true;
+}
+
+static const struct {
+    mode_t type;
+    const char *name;
+} other_types[] = {{S_IFIFO, "FIFO"}, {S_IFSOCK, "socket"}, {S_IFCHR, "device"}};
+
+START_TEST(what_is_no_regular_file_is_not_replaced)
+{
+    uint8_t *memory = make_memory(1);
+    const struct vmk_archive_settings settings = {.level = 0};
+    const char *name = other_types[_i].name;
+    struct stat before;
+    if (!make_something_else("a", other_types[_i].type)) {
+        /* Without the right to make a device there is none to lose. */
+        ck_assert_int_eq(errno, EPERM);
+        ck_assert_uint_eq(other_types[_i].type, S_IFCHR);
+    } else {
+        ck_assert_int_eq(lstat(fixture_path("a"), &before), 0);
+        REFUSES(EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, name, save, fixture_path("a"), memory,
+                &settings);
+        ck_assert_int_eq(symlink("a", fixture_path("link")), 0);
+        REFUSES(EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, name, save, fixture_path("link"), memory,
+                &settings);
+        check_stays("a", &before);
+        ck_assert_int_eq(fixture_count_files(), 2);
+    }
+    free(memory);
+}
+END_TEST
+
+static mode_t coming;
+
+/* While the memory is written, something else comes to stand in the place. */
+static int
+come_between(int fd)
+{
+    unlink(fixture_path("a"));
+    ck_assert(coming == S_IFDIR ? mkdir(fixture_path("a"), 0700) == 0
+                                : mkfifo(fixture_path("a"), 0600) == 0);
+    return fsync(fd);
+}
+
+START_TEST(what_comes_to_stand_there_meanwhile_is_not_replaced)
+{
+    static const struct vmk_archive_ops ops = {.writev = writev, .fsync = come_between};
+    uint8_t *memory = make_memory(1);
+    const struct vmk_archive_settings settings = {.level = 0, .sync = true, .ops = &ops};
+    coming = _i == 0 ? S_IFIFO : S_IFDIR;
+    REFUSES(_i == 0 ? EINVAL : EISDIR, _i == 0 ? VMKIT_ERROR_INVALID_ARGUMENT : VMKIT_ERROR_IO,
+            "cannot write", save, fixture_path("a"), memory, &settings);
+    ck_assert_int_eq(fixture_count_files(), 1);
+    ck_assert_int_eq(remove(fixture_path("a")), 0);
+    free(memory);
+}
+END_TEST
+
+/* A link stays, and so does what it says. */
+static void
+check_link(const char *name, const char *target)
+{
+    char text[64] = "";
+    ck_assert_int_gt(readlink(fixture_path(name), text, sizeof text - 1), 0);
+    ck_assert_str_eq(text, target);
+}
+
+START_TEST(a_link_stays_and_its_file_is_replaced)
+{
+    uint8_t *memory = make_memory(1);
+    const struct vmk_archive_settings settings = {.level = 0};
+    ck_assert_int_eq(mkdir(fixture_path("deep"), 0700), 0);
+    ck_assert_int_eq(symlink("deep/second", fixture_path("first")), 0);
+    ck_assert_int_eq(symlink("../file", fixture_path("deep/second")), 0);
+    for (int i = 0; i < 2; i++) {
+        /* First to nothing, and then to the file. */
+        ck_assert_int_eq(save(fixture_path("first"), memory, &settings, NULL), 0);
+        check_link("first", "deep/second");
+        check_link("deep/second", "../file");
+        check_file(fixture_path("file"), memory);
+    }
+    ck_assert_int_eq(fixture_count_files(), 3);
+    ck_assert_int_eq(unlink(fixture_path("deep/second")), 0);
+    ck_assert_int_eq(rmdir(fixture_path("deep")), 0);
+    free(memory);
+}
+END_TEST
+
+START_TEST(links_that_lead_nowhere_are_refused)
+{
+    uint8_t *memory = make_memory(1);
+    const struct vmk_archive_settings settings = {.level = 0};
+    char target[64];
+    int fd = memfd_create("none", MFD_CLOEXEC);
+    snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
+    ck_assert_int_eq(symlink("loop", fixture_path("loop")), 0);
+    ck_assert_int_eq(symlink("none/a", fixture_path("nowhere")), 0);
+    ck_assert_int_eq(symlink("/", fixture_path("root")), 0);
+    ck_assert_int_eq(symlink(target, fixture_path("memfd")), 0);
+    REFUSES(ELOOP, VMKIT_ERROR_IO, "loop", save, fixture_path("loop"), memory, &settings);
+    REFUSES(ENOENT, VMKIT_ERROR_IO, "folder of", save, fixture_path("nowhere"), memory, &settings);
+    REFUSES(EISDIR, VMKIT_ERROR_IO, "cannot write", save, fixture_path("root"), memory, &settings);
+    REFUSES(EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, "without a path", save, fixture_path("memfd"),
+            memory, &settings);
+    ck_assert_int_eq(fixture_count_files(), 4);
+    close(fd);
+    free(memory);
+}
+END_TEST
+
 START_TEST(a_path_without_a_folder_is_in_the_current_one)
 {
     uint8_t *memory = make_memory(1);
@@ -428,6 +562,10 @@ make_suite(void)
     tcase_add_test(tcase, a_kill_at_any_time_leaves_a_whole_file);
     tcase_add_test(tcase, sync_is_of_the_file_and_then_of_the_folder);
     tcase_add_test(tcase, paths_that_cannot_be_written_are_refused);
+    tcase_add_loop_test(tcase, what_is_no_regular_file_is_not_replaced, 0, 3);
+    tcase_add_loop_test(tcase, what_comes_to_stand_there_meanwhile_is_not_replaced, 0, 2);
+    tcase_add_test(tcase, a_link_stays_and_its_file_is_replaced);
+    tcase_add_test(tcase, links_that_lead_nowhere_are_refused);
     tcase_add_test(tcase, a_path_without_a_folder_is_in_the_current_one);
     tcase_add_loop_test(tcase, a_pipe_gets_the_same_bytes, 0, 4);
     tcase_add_test(tcase, a_pipe_without_a_reader_is_an_error);
