@@ -177,6 +177,8 @@ vmk_elf_read(const struct vmk_image *image, unsigned machine, uint64_t va_limit,
     for (unsigned i = 0; i < header.e_phnum; i++) {
         if (headers[i].p_type == PT_INTERP)
             elf.wants_interpreter = true;
+        if (headers[i].p_type == PT_GNU_STACK)
+            elf.executable_stack = (headers[i].p_flags & PF_X) != 0;
         if (headers[i].p_type != PT_LOAD)
             continue;
         r = add_segment(image, &headers[i], va_limit, &elf, ret_error);

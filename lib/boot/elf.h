@@ -32,6 +32,7 @@ struct vmk_elf_segment {
 struct vmk_elf {
     bool relocatable; /* ET_DYN: may be moved as a whole. */
     bool wants_interpreter;
+    bool executable_stack; /* As PT_GNU_STACK asks for; without one, it is not. */
     uint64_t entry;
     uint64_t alignment;  /* The largest p_align, at least a page. */
     uint64_t low;        /* First byte of the lowest segment, rounded down to a page. */

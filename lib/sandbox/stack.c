@@ -150,6 +150,8 @@ vmk_stack_build(struct vmk_process *process, const struct vmk_program *program, 
                           .end = VMK_SPACE_HIGH,
                           .rights = VMK_PAGE_READ | VMK_PAGE_WRITE,
                           .flags = VMK_VMA_STACK};
+    if (program->elf.executable_stack)
+        vma.rights |= VMK_PAGE_EXECUTE;
     int r = vmk_space_map(process->space, &vma);
     if (r < 0)
         return r;

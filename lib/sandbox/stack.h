@@ -18,7 +18,8 @@ struct vmk_program;
 bool
 vmk_stack_fits(const struct vmk_program *program);
 
-/* Map a stack and fill it for a program that was moved by `bias`. 0, -E2BIG or -ENOMEM. */
+/* Map a stack, executable if the program asks for that (for trampolines of nested functions, say),
+ * and fill it for a program that was moved by `bias`. 0, -E2BIG or -ENOMEM. */
 int
 vmk_stack_build(struct vmk_process *process, const struct vmk_program *program, uint64_t bias,
                 uint64_t *ret_stack_pointer);

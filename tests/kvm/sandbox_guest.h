@@ -29,6 +29,8 @@ extern const struct guest_image guest_words_cxx;
 extern const struct guest_image guest_snapshot;
 extern const struct guest_image guest_first_jump;
 extern const struct guest_image guest_small;
+extern const struct guest_image guest_stack;
+extern const struct guest_image guest_stack_executable;
 
 struct guest_result {
     struct vmkit_sandbox_outcome outcome;

@@ -93,6 +93,28 @@ refuse(const struct file *file, const char *word)
     vmkit_error_unref(error);
 }
 
+/* As Linux does for x86-64: only where it is asked for, and the last header has the say. */
+START_TEST(an_executable_stack_is_asked_for)
+{
+    struct file file = make_file();
+    struct vmk_elf elf;
+    ck_assert_int_eq(read_elf(&file, sizeof file, &elf, NULL), 0);
+    ck_assert(!elf.executable_stack);
+    file.segments[2].p_flags = PF_R | PF_W | PF_X;
+    ck_assert_int_eq(read_elf(&file, sizeof file, &elf, NULL), 0);
+    ck_assert(elf.executable_stack);
+    file.segments[2].p_flags = PF_X;
+    ck_assert_int_eq(read_elf(&file, sizeof file, &elf, NULL), 0);
+    ck_assert(elf.executable_stack);
+    file.segments[3] = (Elf64_Phdr){.p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W};
+    ck_assert_int_eq(read_elf(&file, sizeof file, &elf, NULL), 0);
+    ck_assert(!elf.executable_stack);
+    file.segments[2].p_type = file.segments[3].p_type = PT_NULL;
+    ck_assert_int_eq(read_elf(&file, sizeof file, &elf, NULL), 0);
+    ck_assert(!elf.executable_stack);
+}
+END_TEST
+
 START_TEST(a_good_file_is_read)
 {
     struct file file = make_file();
@@ -305,6 +327,7 @@ make_suite(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_good_file_is_read);
+    tcase_add_test(tcase, an_executable_stack_is_asked_for);
     tcase_add_test(tcase, a_file_cut_anywhere_is_refused);
     tcase_add_test(tcase, a_file_that_cannot_be_read_says_so);
     tcase_add_test(tcase, each_header_field_is_checked);
