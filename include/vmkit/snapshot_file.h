@@ -36,9 +36,10 @@ typedef struct vmkit_snapshot_file vmkit_snapshot_file;
 
 /** Flags of vmkit_snapshot_file_open_path() and vmkit_snapshot_file_open_fd(). */
 enum vmkit_snapshot_file_flags {
-    /** Copy the whole file into memory first. Without it the file must stay as it is while it is
-     * open: a program that shortens it meanwhile makes whoever touches memory that was mapped from
-     * it fail with SIGBUS. Needed for a pipe. */
+    /** Copy the whole file into memory first: as much as its header allows, and no more than the
+     * limit of memory of the options or, without one, than the host has. Without it the file must
+     * stay as it is while it is open: a program that shortens it meanwhile makes whoever touches
+     * memory that was mapped from it fail with SIGBUS. Needed for a pipe. */
     VMKIT_SNAPSHOT_FILE_COPY = 1
 };
 
@@ -49,7 +50,9 @@ enum vmkit_snapshot_file_flags {
  * @param total Bytes in all.
  * @return 0 to go on; anything else makes the call fail with -ECANCELED and leave nothing behind.
  *
- * Called on the thread that made the call, with no lock held, at the least every few MiB.
+ * Called on the thread that made the call, with no lock held, at the least every few MiB. While a
+ * source is copied for VMKIT_SNAPSHOT_FILE_COPY nothing is done yet, and `total` is what the copy
+ * may have: a pipe that gives nothing is asked about ten times a second.
  */
 typedef int32_t (*vmkit_progress_callback)(void *user_data, uint64_t done, uint64_t total);
 
@@ -266,7 +269,8 @@ vmkit_snapshot_options_set_memory_limit(vmkit_snapshot_options *options, uint64_
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an unknown flag, a file that is no regular one, or, with the kind
  *         bad-snapshot, one that is damaged, cut or hostile; -ENOTSUP for a later version; -E2BIG
- *         when a copy would be above this process's limit of file sizes (RLIMIT_FSIZE); -ENOENT,
+ *         when a copy would be above what the host has of memory, or this process's limit of file
+ *         sizes (RLIMIT_FSIZE); -ENOENT,
  *         -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENAMETOOLONG, -ENXIO, -EMFILE, -ENFILE or -EIO from
  *         opening and reading; -ENOMEM.
  *
@@ -287,8 +291,9 @@ vmkit_snapshot_file_open_path(const char *path, uint64_t flags, vmkit_snapshot_f
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an unknown flag, a descriptor that is not open or of no regular
  *         file, or, with the kind bad-snapshot, a file that is damaged, cut or hostile; -ENOTSUP
- *         for a later version; -E2BIG when a copy would be above this process's limit of file sizes
- *         (RLIMIT_FSIZE); -EISDIR; -EMFILE, -ENFILE; -EIO from reading; -ENOMEM.
+ *         for a later version; -E2BIG when a copy would be above what the host has of memory, or
+ *         this process's limit of file sizes (RLIMIT_FSIZE); -EISDIR; -EMFILE, -ENFILE; -EIO from
+ *         reading; -ENOMEM.
  *
  * Any thread.
  * @since 0.1

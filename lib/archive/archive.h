@@ -127,7 +127,8 @@ enum {
 struct vmk_archive_expectation {
     const char *architecture;
     uint64_t memory_limit; /* of memory_size */
-    uint64_t file_limit;   /* of the file, for VMK_ARCHIVE_COPY */
+    uint64_t file_limit;   /* of the file, for VMK_ARCHIVE_COPY; 0 for the host's memory */
+    const struct vmk_archive_settings *settings; /* whose progress may call a copy off */
 };
 
 struct vmk_archive_info {

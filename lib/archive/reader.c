@@ -402,12 +402,21 @@ open_taken(int fd, const char *name, const struct vmk_archive_expectation *expec
     return 0;
 }
 
+static struct vmk_input_copy
+get_copy(const struct vmk_archive_expectation *expectation)
+{
+    if (expectation == NULL)
+        return (struct vmk_input_copy){.limit = 0};
+    return (struct vmk_input_copy){.limit = expectation->file_limit,
+                                   .settings = expectation->settings};
+}
+
 int
 vmk_archive_open_path(const char *path, const struct vmk_archive_expectation *expectation,
                       uint32_t flags, struct vmk_archive **ret_archive, vmkit_error **ret_error)
 {
-    uint64_t limit = expectation == NULL ? 0 : expectation->file_limit;
-    int fd = vmk_input_open_path(path, (flags & VMK_ARCHIVE_COPY) != 0, limit, ret_error);
+    const struct vmk_input_copy copy = get_copy(expectation);
+    int fd = vmk_input_open_path(path, (flags & VMK_ARCHIVE_COPY) != 0 ? &copy : NULL, ret_error);
     return fd < 0 ? fd : open_taken(fd, path, expectation, ret_archive, ret_error);
 }
 
@@ -415,8 +424,9 @@ int
 vmk_archive_open_fd(int fd, const char *name, const struct vmk_archive_expectation *expectation,
                     uint32_t flags, struct vmk_archive **ret_archive, vmkit_error **ret_error)
 {
-    uint64_t limit = expectation == NULL ? 0 : expectation->file_limit;
-    int own = vmk_input_open_fd(fd, name, (flags & VMK_ARCHIVE_COPY) != 0, limit, ret_error);
+    const struct vmk_input_copy copy = get_copy(expectation);
+    int own =
+        vmk_input_open_fd(fd, name, (flags & VMK_ARCHIVE_COPY) != 0 ? &copy : NULL, ret_error);
     return own < 0 ? own : open_taken(own, name, expectation, ret_archive, ret_error);
 }
 

@@ -164,10 +164,11 @@ check_size(const struct vmk_archive *archive, uint64_t limit, vmkit_error **ret_
 
 static int
 open_archive(const struct vmk_snapshot_place *place, uint32_t flags, uint64_t limit,
-             struct vmk_archive **ret_archive, vmkit_error **ret_error)
+             const struct vmk_archive_settings *settings, struct vmk_archive **ret_archive,
+             vmkit_error **ret_error)
 {
-    const struct vmk_archive_expectation expectation = {.architecture = VMK_ABI_MACHINE,
-                                                        .file_limit = limit};
+    const struct vmk_archive_expectation expectation = {
+        .architecture = VMK_ABI_MACHINE, .file_limit = limit, .settings = settings};
     char name[32];
     if (place->path != NULL)
         return vmk_archive_open_path(place->path, &expectation, flags, ret_archive, ret_error);
@@ -187,7 +188,8 @@ vmk_snapshot_open(const struct vmk_snapshot_place *place, bool copy,
     const struct vmk_snapshot_kind *kind = NULL;
     struct vmk_archive *archive = NULL;
     struct vmkit_snapshot *snapshot = NULL;
-    int result = open_archive(place, copy ? VMK_ARCHIVE_COPY : 0, limit, &archive, ret_error);
+    int result =
+        open_archive(place, copy ? VMK_ARCHIVE_COPY : 0, limit, &settings, &archive, ret_error);
     if (result < 0)
         return result;
     result = find_kind(archive, kinds, count, &kind, ret_error);

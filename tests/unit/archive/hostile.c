@@ -536,6 +536,82 @@ START_TEST(what_is_no_file_is_refused)
 }
 END_TEST
 
+/* A pipe with the bytes in it, which nobody closes. */
+static void
+begin_pipe(int fds[2], const void *bytes, size_t size)
+{
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    ck_assert_int_eq(write(fds[1], bytes, size), (ssize_t)size);
+}
+
+static void
+end_pipe(const int fds[2])
+{
+    close(fds[0]);
+    close(fds[1]);
+}
+
+START_TEST(what_has_no_end_is_refused_at_its_beginning)
+{
+    static const uint8_t zeros[VMK_FORMAT_HEADER_SIZE];
+    struct vmk_archive *archive = NULL;
+    int fds[2];
+    begin_pipe(fds, zeros, sizeof zeros);
+    REFUSES(EINVAL, VMKIT_ERROR_BAD_SNAPSHOT, "no snapshot", vmk_archive_open_fd, fds[0], "pipe",
+            NULL, VMK_ARCHIVE_COPY, &archive);
+    end_pipe(fds);
+    REFUSES(EINVAL, VMKIT_ERROR_BAD_SNAPSHOT, "no snapshot", vmk_archive_open_path, "/dev/zero",
+            NULL, VMK_ARCHIVE_COPY, &archive);
+}
+END_TEST
+
+static int32_t
+cancel_later(void *user_data, uint64_t done, uint64_t total)
+{
+    int *left = user_data;
+    ck_assert_uint_eq(done, 0);
+    ck_assert_uint_gt(total, 0);
+    return --*left == 0;
+}
+
+START_TEST(what_goes_on_behind_a_header_ends_at_a_limit_or_is_called_off)
+{
+    struct sample sample = make_sample(0, 1);
+    struct vmk_archive *archive = NULL;
+    int fds[2], left = 3;
+    const struct vmk_archive_settings settings = {.progress = cancel_later, .user_data = &left};
+    const struct vmk_archive_expectation limited = {.file_limit = 8000},
+                                         asked = {.settings = &settings};
+    begin_pipe(fds, sample.bytes, 8192);
+    REFUSES(E2BIG, VMKIT_ERROR_LIMIT, "8000", vmk_archive_open_fd, fds[0], "pipe", &limited,
+            VMK_ARCHIVE_COPY, &archive);
+    end_pipe(fds);
+    begin_pipe(fds, sample.bytes, 8192);
+    REFUSES(ECANCELED, VMKIT_ERROR_CANCELLED, "cancelled", vmk_archive_open_fd, fds[0], "pipe",
+            &asked, VMK_ARCHIVE_COPY, &archive);
+    ck_assert_int_eq(left, 0);
+    end_pipe(fds);
+    clear_sample(&sample);
+}
+END_TEST
+
+START_TEST(a_file_that_is_longer_than_its_header_allows_is_not_copied)
+{
+    struct sample sample = make_sample(0, 1);
+    struct vmk_archive *archive = NULL;
+    const struct vmk_archive_expectation any = {.file_limit = UINT64_MAX}, none = {.file_limit = 0};
+    ck_assert_int_eq(pwrite(sample.fd, sample.bytes, sample.size, 0), (ssize_t)sample.size);
+    ck_assert_int_eq(ftruncate(sample.fd, INT64_C(1) << 42), 0);
+    REFUSES(EINVAL, VMKIT_ERROR_BAD_SNAPSHOT, "header allows", vmk_archive_open_fd, sample.fd,
+            "sample", &any, VMK_ARCHIVE_COPY, &archive);
+    /* The host's memory is a limit, too. */
+    ck_assert_int_eq(ftruncate(sample.fd, INT64_C(1) << 50), 0);
+    REFUSES(E2BIG, VMKIT_ERROR_LIMIT, "of the limit", vmk_archive_open_fd, sample.fd, "sample",
+            &none, VMK_ARCHIVE_COPY, &archive);
+    clear_sample(&sample);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -555,5 +631,8 @@ make_suite(void)
     tcase_add_test(tcase, parents_of_another_shape_are_refused);
     tcase_add_loop_test(tcase, a_file_that_is_cut_while_it_is_open_is_an_error, 0, 2);
     tcase_add_test(tcase, what_is_no_file_is_refused);
+    tcase_add_test(tcase, what_has_no_end_is_refused_at_its_beginning);
+    tcase_add_test(tcase, what_goes_on_behind_a_header_ends_at_a_limit_or_is_called_off);
+    tcase_add_test(tcase, a_file_that_is_longer_than_its_header_allows_is_not_copied);
     return suite;
 }
