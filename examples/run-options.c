@@ -79,9 +79,11 @@ static const char help[] =
     "  --save-at-ready FILE   run until the program says that it is ready, and write it to FILE as "
     "it\n"
     "                         stands there\n"
-    "  --restore FILE         go on from such a file: with its memory limit, and the limits, "
-    "folders\n"
-    "                         and streams that are given here\n"
+    "  --restore FILE         go on from such a file: with the limits, folders and streams that "
+    "are\n"
+    "                         given here. What --memory says is also the most that is decompressed "
+    "of\n"
+    "                         it; without it the program keeps its limit, and both are at most 1G\n"
     "  --stats[=json]         say on standard error what was used, for a person or a script\n"
     "  --quiet                do not say on standard error what ended the program\n"
     "  --help, --version\n"
@@ -276,7 +278,7 @@ typedef int (*limit_setter)(vmkit_sandbox_config *, uint64_t, vmkit_error **);
 
 /* The options that are one number for one call. */
 static bool
-set_limit(vmkit_sandbox_config *config, int option, const char *text)
+set_limit(struct run_options *options, int option, const char *text)
 {
     static const struct {
         int option;
@@ -294,9 +296,13 @@ set_limit(vmkit_sandbox_config *config, int option, const char *text)
     uint64_t value;
 
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        if (limits[i].option == option)
-            return limits[i].parse(limits[i].name, text, &value) &&
-                   succeeded(limits[i].name, limits[i].set(config, value, &error), &error);
+        if (limits[i].option != option)
+            continue;
+        if (!limits[i].parse(limits[i].name, text, &value))
+            return false;
+        if (option == OPTION_MEMORY)
+            options->memory = value;
+        return succeeded(limits[i].name, limits[i].set(options->config, value, &error), &error);
     }
     return false;
 }
@@ -395,8 +401,7 @@ apply_option(struct run_options *options, int option, const char **environment, 
         options->quiet = true;
         return true;
     default:
-        options->limits_memory = options->limits_memory || option == OPTION_MEMORY;
-        return set_limit(options->config, option, optarg);
+        return set_limit(options, option, optarg);
     }
 }
 

@@ -18,6 +18,9 @@ enum {
     RUN_SIGNAL = 128,
 };
 
+/* What a file that is restored may take without --memory, in bytes. */
+#define RUN_RESTORE_MEMORY (UINT64_C(1) << 30)
+
 enum run_stats { RUN_STATS_NONE, RUN_STATS_TEXT, RUN_STATS_JSON };
 
 struct run_options {
@@ -28,7 +31,7 @@ struct run_options {
     /* Files of snapshots, or NULL: to write when the program is ready, and to begin with. */
     const char *save;
     const char *restore;
-    bool limits_memory;
+    uint64_t memory; /* that --memory gives, in bytes; 0 without it */
     enum run_stats stats;
     bool quiet;
 };

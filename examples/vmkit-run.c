@@ -200,6 +200,22 @@ failure_status(const vmkit_error *error)
     return vmkit_error_get_errno(error) == -ENOEXEC ? RUN_NOT_EXECUTABLE : RUN_FAILED;
 }
 
+/* The snapshot of the file, which may be a stranger's: a few bytes of it may stand for many. */
+static int
+open_snapshot(const struct run_options *options, vmkit_snapshot **ret_snapshot, vmkit_error **error)
+{
+    uint64_t most = options->memory != 0 ? options->memory : RUN_RESTORE_MEMORY;
+    vmkit_snapshot_options *opening = NULL;
+    int result = vmkit_snapshot_options_new(&opening, error);
+
+    if (result == 0)
+        result = vmkit_snapshot_options_set_memory_limit(opening, most, error);
+    if (result == 0)
+        result = vmkit_snapshot_open_path(options->restore, 0, opening, ret_snapshot, error);
+    vmkit_snapshot_options_unref(opening);
+    return result;
+}
+
 /* A sandbox that begins, or one that goes on. */
 static int
 make_sandbox(const struct run_options *options, vmkit_sandbox **ret_sandbox, vmkit_error **error)
@@ -209,12 +225,13 @@ make_sandbox(const struct run_options *options, vmkit_sandbox **ret_sandbox, vmk
 
     if (options->restore == NULL)
         return vmkit_sandbox_new(options->config, ret_sandbox, error);
-    int result = vmkit_snapshot_open_path(options->restore, 0, NULL, &snapshot, error);
+    int result = open_snapshot(options, &snapshot, error);
     if (result == 0)
         result = vmkit_snapshot_get_info(snapshot, &info, error);
-    if (result == 0 && !options->limits_memory && info.memory_limit_bytes != 0)
-        result =
-            vmkit_sandbox_config_set_memory_limit(options->config, info.memory_limit_bytes, error);
+    uint64_t own = info.memory_limit_bytes;
+    if (result == 0 && options->memory == 0 && own != 0)
+        result = vmkit_sandbox_config_set_memory_limit(
+            options->config, own < RUN_RESTORE_MEMORY ? own : RUN_RESTORE_MEMORY, error);
     if (result == 0)
         result = vmkit_snapshot_fork(snapshot, options->config, ret_sandbox, error);
     vmkit_snapshot_unref(snapshot);
