@@ -124,6 +124,11 @@ struct vmkit_call {
  * After VMKIT_OUTCOME_PAUSED the call goes on by this function with the same arguments, see
  * vmkit_sandbox_pause(). After any other outcome the program has ended.
  *
+ * A function that executes another program (execve(2)) never returns, and its call comes back as a
+ * run of that program would, with buffers left as they were: VMKIT_OUTCOME_READY when it declares
+ * itself ready, VMKIT_OUTCOME_PAUSED when it is paused, and then it goes on by vmkit_sandbox_run(),
+ * or its end. Names are those of the new program from then on, until vmkit_sandbox_reset().
+ *
  * The limits of time of the configuration count from the start of each call. vmkit_sandbox_kill()
  * ends a call as it ends a run. What vmkit_sandbox_run() says of the thread holds here.
  * @since 0.1

@@ -557,7 +557,8 @@ vmkit_sandbox_kill(vmkit_sandbox *sandbox);
  * waiting for the rest of its time; one that is at work is finished first, and so is a callback.
  *
  * vmkit_sandbox_call() and vmkit_sandbox_request() come back paused as well. Such a call goes on by
- * the same function with the same arguments, and in no other way; a request with the same data.
+ * the same function with the same arguments, and in no other way; a request with the same data. A
+ * call whose function has executed another program goes on by vmkit_sandbox_run().
  * Meanwhile a snapshot is refused (-ENOTSUP); a reset works.
  *
  * Any thread, at any time, inside callbacks too. Not from a signal handler.

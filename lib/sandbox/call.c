@@ -276,6 +276,14 @@ put_back(struct call *call)
     call->process->pause = call->pause;
 }
 
+/* The guest stands still, and the call is over without having returned: its function executed
+ * another program, which is ready or paused where it stands. */
+static bool
+is_replaced(const struct vmk_process *process, enum vmk_sandbox_state state)
+{
+    return state == VMK_SANDBOX_READY && process->call_return_sp == 0;
+}
+
 /* It goes on from here another time. */
 static void
 suspend(vmkit_sandbox *sandbox, const struct call *call)
@@ -304,15 +312,17 @@ make_call(vmkit_sandbox *sandbox, struct call *call, enum vmk_sandbox_state *sta
         return r;
     r = vmk_sandbox_enter(sandbox, &limits, state, ret_error);
     sandbox->suspended.what = VMK_SUSPENDED_NONE;
-    if (*state == VMK_SANDBOX_READY && vmk_process_is_stopped(process)) {
+    if (*state == VMK_SANDBOX_READY && process->call_return_sp != 0 &&
+        vmk_process_is_stopped(process)) {
         suspend(sandbox, call);
         vmk_sandbox_fill_outcome(sandbox, outcome);
         return r;
     }
-    if (r == 0 && *state == VMK_SANDBOX_READY)
+    bool replaced = is_replaced(process, *state);
+    if (r == 0 && *state == VMK_SANDBOX_READY && !replaced)
         r = collect(call, outcome, ret_error);
     process->call_return_sp = 0;
-    if (*state != VMK_SANDBOX_READY) {
+    if (*state != VMK_SANDBOX_READY || replaced) {
         vmk_sandbox_fill_outcome(sandbox, outcome);
         return r;
     }

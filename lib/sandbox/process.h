@@ -89,7 +89,9 @@ struct vmk_process {
     struct vmk_memory_account *memory; /* What the guest uses of its limit. */
     struct vmk_ending ending;
     enum vmk_pause pause;
-    uint64_t call_return_sp; /* Of the call that is under way, see callframe.h; 0 without one. */
+    /* Of the call that is under way, see callframe.h. 0 without one, and when the function executed
+     * another program, which has nothing to return to. */
+    uint64_t call_return_sp;
     struct vmk_request *request; /* That is under way, see request.h; NULL without one. */
     struct vmk_symbols *symbols; /* Of the program, once they were asked for, */
     uint64_t symbol_bias;        /* and what is added to their addresses. */
@@ -125,8 +127,10 @@ struct vmk_process {
     uint64_t random_va;
     uint64_t generation;
 
-    /* More than its memory and its registers may have changed since it was forked or reset. */
+    /* More than its memory and its registers may have changed since it was forked or reset; and it
+     * may run another program, by execve(2). */
     bool touched;
+    bool program_replaced;
 
     /* Of the run: what is not zero only between vmk_process_begin() and vmk_process_end(). */
     uint64_t thread_cpu_base_ns; /* The thread's CPU time when it began. */

@@ -52,6 +52,7 @@ vmk_fork_begin(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty)
     process->wait_until_ns = 0;
     process->regs_replaced = true;
     process->touched = false;
+    process->program_replaced = false;
     process->generation = novelty->generation;
     vmk_usermode_set_generation(process->usermode, novelty->generation);
     renew_random(sandbox, novelty);

@@ -106,6 +106,9 @@ clear_statistics(vmkit_sandbox *sandbox)
     process->unknown_syscalls = 0;
     process->wall_time_ns = 0;
     sandbox->account.peak = sandbox->account.used;
+    sandbox->account.refused = sandbox->space.refused = false;
+    vmk_error_unref(sandbox->memory_error);
+    sandbox->memory_error = NULL;
     sandbox->space.faults = 0;
     sandbox->space.fault_next = sandbox->space.fault_before = sandbox->space.fault_window = 0;
 }

@@ -11,6 +11,7 @@
 #include "sandbox/signals.h"
 #include "sandbox/space.h"
 #include "sandbox/state_codec.h"
+#include "sandbox/symbol.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -303,8 +304,8 @@ find_changes(struct vmk_process *process, bool *ret_changed, vmkit_error **ret_e
 {
     struct vmk_files *files = process->files;
     *ret_changed = true;
-    /* A reset before this one failed. */
-    if (files->loaded.size == 0)
+    /* A reset before this one failed. Or another program ran, whatever it looks like. */
+    if (files->loaded.size == 0 || process->program_replaced)
         return 0;
     int r = save_compared(process, &files->compared, ret_error);
     *ret_changed = files->compared.size != files->loaded.size ||
@@ -312,9 +313,21 @@ find_changes(struct vmk_process *process, bool *ret_changed, vmkit_error **ret_e
     return r;
 }
 
+/* Names mean the functions of the program that comes back. Those of the embedder's own program stay
+ * what they are; any other may be a file that the guest wrote to. */
+static void
+forget_symbols(struct vmk_process *process)
+{
+    const struct vmk_file *program = process->files->program;
+    if (process->program_replaced || program == NULL || program->ops->state == NULL ||
+        program->ops->state->number != VMK_STATE_PROGRAM)
+        vmk_symbol_clear(process);
+}
+
 static void
 empty(struct vmk_process *process)
 {
+    forget_symbols(process);
     vmk_vmas_clear(&process->space->vmas);
     vmk_files_empty(process->files);
     process->files->loaded.size = 0;

@@ -178,6 +178,8 @@ set_name(struct vmk_process *process, const char *path)
 static int64_t
 replace_program(struct vmk_process *process, const char *path, const struct vmk_program *program)
 {
+    process->program_replaced = true;
+    process->call_return_sp = 0;
     if (vmk_space_empty(process->space) < 0 || vmk_load(process, program, NULL) < 0) {
         vmk_process_end_signal(process, SIGKILL, SI_KERNEL, 0);
         return -ENOMEM;

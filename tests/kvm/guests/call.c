@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 jmp_buf call_back_to_main;
 static const char *how = "";
@@ -35,6 +36,14 @@ stand(volatile double *values, volatile long *integers)
     return (int)-result;
 }
 
+/* Return from a call that another program was given. */
+static void
+return_there(const char *to, const char *stack)
+{
+    uint64_t pc = strtoull(to, NULL, 16), sp = strtoull(stack, NULL, 16);
+    __asm__ volatile("movq %1, %%rsp\n\tjmp *%0" : : "r"(pc), "r"(sp) : "memory");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -43,6 +52,8 @@ main(int argc, char **argv)
     how = argc > 1 ? argv[1] : "";
     if (is("exit"))
         return 7;
+    if (is("return") && argc > 3)
+        return_there(argv[2], argv[3]);
     if (setjmp(call_back_to_main) != 0)
         return 100 + (int)-vmkit_guest_ready();
     if (is("other-stack"))
@@ -53,6 +64,8 @@ main(int argc, char **argv)
     if (is("twice"))
         status += stand(values, integers);
     puts("on");
+    if (is("execute"))
+        execl("/plug/in", "in", "once", (char *)NULL);
     if (is("spin"))
         spin();
     return status;
