@@ -110,19 +110,21 @@ struct vmkit_call {
  * @param ret_error Receives the error, or NULL.
  * @return 0 when the function returned (VMKIT_OUTCOME_RETURNED) or the program ended in whichever
  *         other way; -EINVAL for a NULL, an unknown kind, or a symbol or an address that is no
- *         function, or when another call is paused; -ENOENT when the program has no such symbol, or
- * no symbols at all; -E2BIG for too many arguments, and for buffers that do not fit on the
- * program's stack or under its memory limit; -EFAULT when the program's stack cannot be used, or a
- * buffer is gone when the function returns; -EBUSY when a thread, this one included, runs the
- * sandbox; -ENOTSUP when the program is not ready, is paused elsewhere, or has ended; -ENOEXEC or
- * -EIO when its symbols cannot be read; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
+ *         function, or when a call is paused that was made with something else; -ENOENT when the
+ * program has no such symbol, or no symbols at all; -E2BIG for too many arguments, and for buffers
+ * that do not fit on the program's stack or under its memory limit; -EFAULT when the program's
+ * stack cannot be used, or a buffer is gone when the function returns; -EBUSY when a thread, this
+ * one included, runs the sandbox; -ENOTSUP when the program is not ready, is paused elsewhere, or
+ * has ended; -ENOEXEC or -EIO when its symbols cannot be read; -EAGAIN and -EIO as
+ * vmkit_sandbox_run(); -ENOMEM.
  *
  * Buffers are copied to the program's stack, aligned to 64 bytes, and are gone after the call. The
  * function runs until it returns, with the program's signals, timers and descriptors in force, and
  * may make any system call but those of vmkit/guest.h, which answer -EBUSY. After
  * VMKIT_OUTCOME_RETURNED the program stands where it stood, and can be called again or run on.
- * After VMKIT_OUTCOME_PAUSED the call goes on by this function with the same arguments, see
- * vmkit_sandbox_pause(). After any other outcome the program has ended.
+ * After VMKIT_OUTCOME_PAUSED the call goes on by this function with the same function, result_kind
+ * and arguments, the bytes that go in included; `data` may have moved, and the limits may be
+ * others. See vmkit_sandbox_pause(). After any other outcome the program has ended.
  *
  * A function that executes another program (execve(2)) never returns, and its call comes back as a
  * run of that program would, with buffers left as they were: VMKIT_OUTCOME_READY when it declares
@@ -170,12 +172,14 @@ struct vmkit_request {
  * @param ret_error Receives the error, or NULL.
  * @return 0 when the program replied (VMKIT_OUTCOME_REPLIED), stands still without a reply
  *         (VMKIT_OUTCOME_READY: it received the request and waits for the next one), was paused,
- *         or ended in whichever way; -EINVAL for a NULL; -E2BIG when the request is longer than the
- * buffer that the program receives it in; -EFAULT when that buffer cannot be written; -EBUSY when a
- *         thread, this one included, runs the sandbox; -ENOTSUP when the program is not ready, or
- *         has ended; -EAGAIN and -EIO as vmkit_sandbox_run(); -ENOMEM.
+ *         or ended in whichever way; -EINVAL for a NULL, or when a request is paused that has other
+ * data; -E2BIG when the request is longer than the buffer that the program receives it in; -EFAULT
+ * when that buffer cannot be written; -EBUSY when a thread, this one included, runs the sandbox;
+ * -ENOTSUP when the program is not ready, or has ended; -EAGAIN and -EIO as vmkit_sandbox_run();
+ * -ENOMEM.
  *
- * A request that was paused goes on by this function with the same data, see vmkit_sandbox_pause().
+ * A request that was paused goes on by this function with the same data, which may have moved, see
+ * vmkit_sandbox_pause(); the room for the reply may be another.
  *
  * The program goes on from where it stands, takes the request with its vmkit_guest_receive() and
  * runs until its vmkit_guest_reply(). After VMKIT_OUTCOME_REPLIED and VMKIT_OUTCOME_READY, and

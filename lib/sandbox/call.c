@@ -214,18 +214,6 @@ place(struct call *call, vmkit_error **ret_error)
     return 0;
 }
 
-/* A call goes on with what it was made with: the results are where these are. */
-static int
-check_same(const vmkit_sandbox *sandbox, const struct call *call, vmkit_error **ret_error)
-{
-    if (!call->goes_on || (call->function == sandbox->suspended.function &&
-                           call->frame.return_stack_pointer == call->process->call_return_sp))
-        return 0;
-    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                         "the sandbox is paused in another call, of the function at 0x%" PRIx64,
-                         sandbox->suspended.function);
-}
-
 static double
 real_from_bits(uint64_t bits, bool is_float)
 {
@@ -288,12 +276,10 @@ is_replaced(const struct vmk_process *process, enum vmk_sandbox_state state)
 static void
 suspend(vmkit_sandbox *sandbox, const struct call *call)
 {
-    sandbox->suspended = (struct vmk_suspended){
-        .what = VMK_SUSPENDED_CALL,
-        .function = call->function,
-        .ready = call->ready,
-        .pause = call->pause,
-    };
+    struct vmk_suspended *suspended = &sandbox->suspended;
+    vmk_suspended_note_call(suspended, call->request, call->function);
+    suspended->ready = call->ready;
+    suspended->pause = call->pause;
 }
 
 static int
@@ -304,10 +290,10 @@ make_call(vmkit_sandbox *sandbox, struct call *call, enum vmk_sandbox_state *sta
     const struct vmk_time_limits limits = {.cpu_ns = call->request->cpu_time_limit_ns,
                                            .wall_ns = call->request->wall_time_limit_ns};
     int r = find_function(call, ret_error);
+    if (r == 0 && call->goes_on)
+        r = vmk_suspended_check_call(&sandbox->suspended, call->request, call->function, ret_error);
     if (r == 0)
         r = place(call, ret_error);
-    if (r == 0)
-        r = check_same(sandbox, call, ret_error);
     if (r < 0)
         return r;
     r = vmk_sandbox_enter(sandbox, &limits, state, ret_error);

@@ -63,9 +63,22 @@ check_standing(const vmkit_sandbox *sandbox, enum vmk_sandbox_state state, vmkit
 static void
 suspend(vmkit_sandbox *sandbox, const struct vmk_request *request, enum vmk_sandbox_state state)
 {
-    bool stopped = state == VMK_SANDBOX_READY && vmk_process_is_stopped(&sandbox->process);
-    sandbox->suspended.what = stopped ? VMK_SUSPENDED_REQUEST : VMK_SUSPENDED_NONE;
-    sandbox->suspended.request_stage = request->stage;
+    sandbox->suspended.what = VMK_SUSPENDED_NONE;
+    if (state != VMK_SANDBOX_READY || !vmk_process_is_stopped(&sandbox->process))
+        return;
+    vmk_suspended_note_request(&sandbox->suspended, request->data, request->size);
+    sandbox->suspended.stage = request->stage;
+}
+
+/* Take up the one that was paused, if there is one. */
+static int
+resume(const vmkit_sandbox *sandbox, struct vmk_request *request, vmkit_error **ret_error)
+{
+    const struct vmk_suspended *suspended = &sandbox->suspended;
+    if (suspended->what != VMK_SUSPENDED_REQUEST)
+        return 0;
+    request->stage = (enum vmk_request_stage)suspended->stage;
+    return vmk_suspended_check_request(suspended, request->data, request->size, ret_error);
 }
 
 static int
@@ -74,10 +87,11 @@ make_request(vmkit_sandbox *sandbox, struct vmk_request *request,
              struct vmkit_sandbox_outcome *outcome, vmkit_error **ret_error)
 {
     struct vmk_process *process = &sandbox->process;
-    if (sandbox->suspended.what == VMK_SUSPENDED_REQUEST)
-        request->stage = (enum vmk_request_stage)sandbox->suspended.request_stage;
+    int r = resume(sandbox, request, ret_error);
+    if (r < 0)
+        return r;
     vmk_guest_call_resume(process, request);
-    int r = check_stage(process, request, ret_error);
+    r = check_stage(process, request, ret_error);
     if (r < 0)
         return r;
     process->request = request;

@@ -11,6 +11,7 @@
 #include "sandbox/account.h"
 #include "sandbox/process.h"
 #include "sandbox/space.h"
+#include "sandbox/suspended.h"
 
 #include <vmkit/sandbox.h>
 
@@ -33,17 +34,6 @@ struct vmk_fork {
     struct vmk_process_snapshot *snapshot; /* NULL: it was not forked. */
     struct vmk_kvm_system *system;         /* NULL: the host's own. */
     uint64_t cpu_before_ns;                /* Of the process, when it was forked. */
-};
-
-/* What vmkit_sandbox_pause() stopped in the midst of a call or a request, which alone can go on. */
-enum vmk_suspension { VMK_SUSPENDED_NONE, VMK_SUSPENDED_CALL, VMK_SUSPENDED_REQUEST };
-
-struct vmk_suspended {
-    enum vmk_suspension what;
-    unsigned request_stage;
-    uint64_t function; /* Of the call, */
-    struct vmk_user_regs ready;
-    enum vmk_pause pause; /* and where the program stood before it. */
 };
 
 /* Where it stands in the pool that forked it; never changes. */

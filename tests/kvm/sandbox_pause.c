@@ -218,6 +218,25 @@ START_TEST(a_call_goes_on_as_the_same_call)
 }
 END_TEST
 
+/* Other data than that of the request that is paused. */
+static void
+refuse_request(const char *data, uint64_t size)
+{
+    uint64_t reply = 0, reply_size = 77;
+    const struct vmkit_request request = {.size = sizeof request,
+                                          .data = data,
+                                          .data_size = size,
+                                          .reply = &reply,
+                                          .reply_capacity = sizeof reply};
+    vmkit_error *error = NULL;
+    ck_assert_int_eq(
+        vmkit_sandbox_request(pause_sandbox, &request, &reply_size, &pause_outcome, &error),
+        -EINVAL);
+    ck_assert_ptr_nonnull(strstr(vmkit_error_get_message(error), "paused in a request of 2 bytes"));
+    ck_assert_uint_eq(reply_size, 77);
+    vmkit_error_unref(error);
+}
+
 START_TEST(a_request_goes_on_as_the_same_request)
 {
     uint64_t reply = 0, expected = 0, reply_size;
@@ -255,6 +274,9 @@ START_TEST(a_request_goes_on_as_the_same_request)
                 break;
             ck_assert_uint_eq(reply_size, 0);
             refuse_snapshot("request");
+            refuse_request("no", 2);
+            refuse_request("go", 1);
+            refuse_request(NULL, 0);
         }
         if (pause_outcome.kind == VMKIT_OUTCOME_PAUSED)
             ck_assert_int_eq(
