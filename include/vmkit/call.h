@@ -118,9 +118,15 @@ struct vmkit_call {
  * has ended; -ENOEXEC or -EIO when its symbols cannot be read; -EAGAIN and -EIO as
  * vmkit_sandbox_run(); -ENOMEM.
  *
- * Buffers are copied to the program's stack, aligned to 64 bytes, and are gone after the call. The
- * function runs until it returns, with the program's signals, timers and descriptors in force, and
- * may make any system call but those of vmkit/guest.h, which answer -EBUSY. After
+ * Buffers are copied to the program's stack, aligned to 64 bytes, and are gone after the call. On
+ * the stack that it was started with they have all that is left but 64 KiB. On any other one, which
+ * it has made itself and of which nobody else knows where it ends, they have 4,096 bytes together,
+ * each rounded up to 64: what is larger goes to memory of the program's own, by
+ * vmkit_sandbox_write_memory() and its address. The program leaves that much free below its stack
+ * pointer, besides what the function needs.
+ *
+ * The function runs until it returns, with the program's signals, timers and descriptors in force,
+ * and may make any system call but those of vmkit/guest.h, which answer -EBUSY. After
  * VMKIT_OUTCOME_RETURNED the program stands where it stood, and can be called again or run on.
  * After VMKIT_OUTCOME_PAUSED the call goes on by this function with the same function, result_kind
  * and arguments, the bytes that go in included; `data` may have moved, and the limits may be

@@ -25,8 +25,11 @@ _Static_assert(VMK_CALLFRAME_MAX_ARGUMENTS == VMKIT_CALL_MAX_ARGUMENTS, "argumen
 
 #define PAGE_MASK ((uint64_t)VMK_PAGE_SIZE - 1)
 #define BUFFER_ALIGNMENT UINT64_C(64)
-/* What buffers leave of the stack to the function. */
+/* What buffers leave of the program's stack to the function. */
 #define STACK_LEFT (UINT64_C(64) << 10)
+/* What all of them have of any other stack: nobody but the program knows where that ends. It is as
+ * much as the frame of a signal may take there. */
+#define OTHER_STACK UINT64_C(4096)
 
 struct call {
     const struct vmkit_call *request;
@@ -129,16 +132,29 @@ write_stack(struct call *call, uint64_t va, const void *data, size_t size, vmkit
                          "the program's stack cannot be written at 0x%" PRIx64, va);
 }
 
+/* Bytes that buffers may take below `top`. The mapping of the initial stack holds nothing else. Any
+ * other may hold the program's data right below a stack: that of a coroutine, or an array. */
+static uint64_t
+get_room(const struct call *call, uint64_t top)
+{
+    const struct vmk_vma *vma = vmk_vmas_find(&call->process->space->vmas, top - 1);
+    if (vma == NULL || (vma->rights & VMK_PAGE_WRITE) == 0)
+        return 0;
+    uint64_t below = top - vma->start;
+    if ((vma->flags & VMK_VMA_STACK) != 0)
+        return below > STACK_LEFT ? below - STACK_LEFT : 0;
+    uint64_t used = (vmk_callframe_get_top(&call->ready) & ~(BUFFER_ALIGNMENT - 1)) - top;
+    uint64_t left = used < OTHER_STACK ? OTHER_STACK - used : 0;
+    return below < left ? below : left;
+}
+
 static int
 place_buffer(struct call *call, unsigned i, vmkit_error **ret_error)
 {
     const struct vmkit_argument *argument = &call->request->arguments[i];
     struct vmk_space *space = call->process->space;
-    uint64_t top = call->top & ~(BUFFER_ALIGNMENT - 1), size, room = call->goes_on ? top : 0;
-    const struct vmk_vma *stack = vmk_vmas_find(&space->vmas, top - 1);
-    if (!call->goes_on && stack != NULL && (stack->rights & VMK_PAGE_WRITE) != 0 &&
-        top - stack->start > STACK_LEFT)
-        room = top - stack->start - STACK_LEFT;
+    uint64_t top = call->top & ~(BUFFER_ALIGNMENT - 1), size;
+    uint64_t room = call->goes_on ? top : get_room(call, top);
     if (!vmk_round_up_u64(argument->size, BUFFER_ALIGNMENT, &size) || size > room)
         return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
                              "argument %u of the call has %" PRIu64

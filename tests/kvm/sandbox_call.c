@@ -280,10 +280,21 @@ START_TEST(a_program_is_ready_on_whichever_stack)
     memset(data, 1, sizeof data);
     ck_assert_uint_eq(CALL("add_up", BUFFER(IN, data, sizeof data), INTEGER(sizeof data)),
                       add_up(data, sizeof data));
-    const struct vmkit_argument arguments[] = {BUFFER(OUT, large, sizeof large)};
+    struct vmkit_argument arguments[] = {BUFFER(OUT, large, sizeof large), BUFFER(OUT, data, 1)};
     struct vmkit_call call = {
         .size = sizeof call, .symbol = "fill", .arguments = arguments, .argument_count = 1};
     call_guest_refuse(&call, -E2BIG, "102400 bytes");
+    /* What lies below its own stack may be anything: buffers have a page there, together. */
+    memset(large, 1, sizeof large);
+    arguments[0] = (struct vmkit_argument)BUFFER(IN, large, 4097);
+    call_guest_refuse(&call, -E2BIG, "has room for 4096");
+    arguments[0].size = 4096;
+    call.argument_count = 2;
+    call_guest_refuse(&call, -E2BIG, "argument 1 of the call has 1 bytes");
+    ck_assert_uint_eq(CALL("add_up", BUFFER(IN, large, 4096), INTEGER(4096)), add_up(large, 4096));
+    ck_assert_uint_eq(CALL("alignment", BUFFER(IN, large, 1984), BUFFER(OUT, data, 64),
+                           BUFFER(IN_OUT, large, 1984), BUFFER(IN, data, 3)),
+                      64);
     call_guest_run(VMKIT_OUTCOME_EXITED);
 }
 END_TEST
