@@ -14,3 +14,14 @@ void
 vmk_kvm_arch_facts_free(struct vmk_kvm_facts *facts)
 {
 }
+
+uint32_t
+vmk_kvm_arch_save_thread(void)
+{
+    return 0;
+}
+
+void
+vmk_kvm_arch_restore_thread(uint32_t saved)
+{
+}

@@ -94,4 +94,11 @@ vmk_kvm_arch_facts(const struct vmk_kvm_system *system, struct vmk_kvm_facts *fa
 void
 vmk_kvm_arch_facts_free(struct vmk_kvm_facts *facts);
 
+/* What of the calling thread's registers a KVM_RUN may leave changed, and bring it back. */
+uint32_t
+vmk_kvm_arch_save_thread(void);
+
+void
+vmk_kvm_arch_restore_thread(uint32_t saved);
+
 #endif

@@ -97,7 +97,9 @@ int
 vmk_kvm_vcpu_run(struct vmk_kvm_vcpu *vcpu)
 {
     vcpu->faulted = false;
+    uint32_t thread = vmk_kvm_arch_save_thread();
     int result = vmk_kvm_vcpu_ioctl(vcpu, KVM_RUN, 0);
+    vmk_kvm_arch_restore_thread(thread);
     if (result == -EAGAIN && waits_for_start(vcpu))
         return -ERESTART;
     if (result == -EFAULT || result == -EHWPOISON)

@@ -348,3 +348,25 @@ vmk_kvm_x86_nmi(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error)
 {
     return vmk_kvm_vcpu_call(vcpu, KVM_NMI, NULL, "KVM_NMI", ret_error);
 }
+
+/* Without VMX or SVM a guest in user mode runs with the thread's own DS and ES, and what it loads
+ * into them stays there: for the embedder to find, and for the next guest on this thread. Nothing
+ * addresses by them in 64-bit mode. FS and GS are not brought back: loading one of them loses its
+ * base, which is the thread's own memory, until it is written again. */
+uint32_t
+vmk_kvm_arch_save_thread(void)
+{
+    uint16_t ds, es;
+    __asm__ __volatile__("mov %%ds, %0\n\tmov %%es, %1" : "=r"(ds), "=r"(es));
+    return (uint32_t)es << 16 | ds;
+}
+
+void
+vmk_kvm_arch_restore_thread(uint32_t saved)
+{
+    if (vmk_kvm_arch_save_thread() == saved)
+        return;
+    __asm__ __volatile__("mov %0, %%ds\n\tmov %1, %%es"
+                         :
+                         : "r"((uint16_t)saved), "r"((uint16_t)(saved >> 16)));
+}

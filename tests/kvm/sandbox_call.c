@@ -4,6 +4,8 @@
 #include "call_guest.h"
 #include "harness.h"
 
+#include <vmkit/snapshot.h>
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -299,6 +301,42 @@ START_TEST(a_program_is_ready_on_whichever_stack)
 }
 END_TEST
 
+static uint64_t
+get_own_segments(void)
+{
+    uint16_t ds, es;
+    __asm__ volatile("mov %%ds, %0\n\tmov %%es, %1" : "=r"(ds), "=r"(es));
+    return (uint64_t)es << 16 | ds;
+}
+
+/* Whatever a program loads into its segment registers, neither the embedder nor another program
+ * finds it. */
+START_TEST(segment_registers_are_a_program_s_own)
+{
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_sandbox *one = NULL, *other = NULL, *made = call_sandbox;
+    ck_assert_int_eq(vmkit_sandbox_snapshot(call_sandbox, &snapshot, NULL), 0);
+    ck_assert_int_eq(vmkit_snapshot_fork(snapshot, call_config, &one, NULL), 0);
+    ck_assert_int_eq(vmkit_snapshot_fork(snapshot, call_config, &other, NULL), 0);
+    call_sandbox = other;
+    uint64_t own = get_own_segments(), expected = CALL("get_segments", INTEGER(0));
+    for (uint64_t i = 0; i < 3; i++) {
+        call_sandbox = one;
+        ck_assert_uint_eq(CALL("set_segments", INTEGER(0x2b)), 0x2b002b);
+        ck_assert_uint_eq(get_own_segments(), own);
+        call_sandbox = other;
+        ck_assert_uint_eq(CALL("get_segments", INTEGER(0)), expected);
+        ck_assert_int_eq(vmkit_sandbox_reset(one, NULL), 0);
+        call_sandbox = one;
+        ck_assert_uint_eq(CALL("get_segments", INTEGER(0)), expected);
+    }
+    call_sandbox = made;
+    vmkit_sandbox_unref(one);
+    vmkit_sandbox_unref(other);
+    vmkit_snapshot_unref(snapshot);
+}
+END_TEST
+
 static void *
 call_from_here(void *user_data)
 {
@@ -350,6 +388,7 @@ make_suite(void)
     tcase_add_test(tests, memory_is_read_and_written_by_address);
     tcase_add_test(tests, calls_make_system_calls_and_use_memory);
     tcase_add_test(tests, a_program_is_ready_on_whichever_stack);
+    tcase_add_test(tests, segment_registers_are_a_program_s_own);
     tcase_add_test(tests, calls_come_from_one_thread_after_the_other);
     suite_add_tcase(suite, tests);
     return suite;

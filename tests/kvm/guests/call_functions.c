@@ -296,6 +296,21 @@ become_knowing(const char *path)
     return execl(path, "call", "return", to, stack, (char *)NULL);
 }
 
+CALLED uint64_t
+get_segments(void)
+{
+    uint16_t ds, es;
+    __asm__ volatile("mov %%ds, %0\n\tmov %%es, %1" : "=r"(ds), "=r"(es));
+    return (uint64_t)es << 16 | ds;
+}
+
+CALLED uint64_t
+set_segments(uint64_t selector)
+{
+    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"((uint16_t)selector));
+    return get_segments();
+}
+
 CALLED int
 open_file(const char *path, int flags)
 {
