@@ -39,11 +39,13 @@ vmk_host_guard_enter(struct vmk_host_guard *guard)
         sigpending(&guard->pending_before);
 }
 
-/* Take back a signal that the call made for this thread. */
+/* Take back the signals that the call made for this thread, which `made` then has. So it has one
+ * that was pending before: whether the call made it again cannot be seen. */
 static void
-consume(const struct vmk_host_guard *guard)
+consume(const struct vmk_host_guard *guard, sigset_t *made)
 {
     sigset_t pending;
+    *made = guard->pending_before;
     sigpending(&pending);
     for (size_t i = 0; i < GUARDED_COUNT; i++) {
         int signal = guarded_signals[i];
@@ -52,19 +54,22 @@ consume(const struct vmk_host_guard *guard)
         sigset_t one;
         sigemptyset(&one);
         sigaddset(&one, signal);
-        sigtimedwait(&one, NULL, &(struct timespec){0});
+        if (sigtimedwait(&one, NULL, &(struct timespec){0}) == signal)
+            sigaddset(made, signal);
     }
 }
 
 int64_t
 vmk_host_guard_leave(struct vmk_host_guard *guard, struct vmk_process *process, int64_t result)
 {
+    sigset_t made;
+    sigemptyset(&made);
     if (result == -EPIPE || result == -EFBIG || result == -EIO)
-        consume(guard);
+        consume(guard, &made);
     pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
-    if (result == -EPIPE)
+    if (result == -EPIPE && sigismember(&made, SIGPIPE) == 1)
         vmk_signals_raise(process, SIGPIPE);
-    else if (result == -EFBIG)
+    else if (result == -EFBIG && sigismember(&made, SIGXFSZ) == 1)
         vmk_signals_raise(process, SIGXFSZ);
     return result;
 }
@@ -170,7 +175,7 @@ write_once(struct vmk_hostio *io, const struct iovec *iov, int count)
     switch (io->way) {
     case VMK_HOSTIO_SOCKET: {
         struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
-        return sendmsg(io->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return sendmsg(io->fd, &message, MSG_DONTWAIT);
     }
     case VMK_HOSTIO_NOWAIT:
         return pwritev2(io->fd, iov, count, -1, RWF_NOWAIT);

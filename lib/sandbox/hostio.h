@@ -31,8 +31,9 @@ struct vmk_host_guard {
 void
 vmk_host_guard_enter(struct vmk_host_guard *guard);
 
-/* End the guard after a call that returned `result`, which is handed on. -EPIPE and -EFBIG raise
- * the guest's SIGPIPE and SIGXFSZ. */
+/* End the guard after a call that returned `result`, which is handed on. Where the host sent
+ * SIGPIPE with -EPIPE, or SIGXFSZ with -EFBIG, the guest gets the signal: not every one of these
+ * comes with one, as for a file larger than its file system can have. */
 int64_t
 vmk_host_guard_leave(struct vmk_host_guard *guard, struct vmk_process *process, int64_t result);
 

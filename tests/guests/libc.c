@@ -320,6 +320,19 @@ area_signals(void)
     return 0;
 }
 
+/* Sizes that most file systems do not allow: an error, and no signal. */
+static int
+area_large_files(void)
+{
+    int fd = open("large", O_RDWR | O_CREAT | O_EXCL, 0600);
+    tell("write", pwrite(fd, "x", 1, INT64_MAX / 2));
+    tell("truncate", truncate("large", INT64_MAX / 2));
+    tell("ftruncate", ftruncate(fd, INT64_MAX));
+    tell("allocate", fallocate(fd, 0, INT64_MAX / 2, 10));
+    close(fd);
+    return unlink("large") != 0;
+}
+
 static int
 area_files(void)
 {
@@ -388,9 +401,11 @@ static const struct {
     const char *name;
     int (*run)(void);
 } areas[] = {
-    {"stdio", area_stdio},     {"malloc", area_malloc},   {"qsort", area_qsort},
-    {"math", area_math},       {"time", area_time},       {"locale", area_locale},
-    {"setjmp", area_setjmp},   {"signals", area_signals}, {"files", area_files},
+    {"stdio", area_stdio},     {"malloc", area_malloc},
+    {"qsort", area_qsort},     {"math", area_math},
+    {"time", area_time},       {"locale", area_locale},
+    {"setjmp", area_setjmp},   {"signals", area_signals},
+    {"files", area_files},     {"large-files", area_large_files},
     {"process", area_process},
 };
 

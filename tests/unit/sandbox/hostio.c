@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include "fake_guest.h"
+#include "sandbox/hostio.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -293,6 +294,41 @@ START_TEST(a_pipe_without_nowait_is_used_another_way)
 }
 END_TEST
 
+/* The host's signals are taken back; the guest gets those that the call made. */
+START_TEST(an_error_signals_the_guest_only_where_the_host_sent_a_signal)
+{
+    static const struct {
+        int error, signal;
+    } cases[] = {{EPIPE, SIGPIPE}, {EFBIG, SIGXFSZ}};
+    struct vmk_host_guard guard;
+    sigset_t pending;
+    fake_start();
+    for (size_t i = 0; i < 2; i++) {
+        vmk_host_guard_enter(&guard);
+        ck_assert_int_eq(vmk_host_guard_leave(&guard, &fake.process, -cases[i].error),
+                         -cases[i].error);
+        ck_assert(!vmk_signals_pending(&fake.process));
+        /* Of another error. */
+        vmk_host_guard_enter(&guard);
+        raise(cases[!i].signal);
+        ck_assert_int_eq(vmk_host_guard_leave(&guard, &fake.process, -cases[i].error),
+                         -cases[i].error);
+        ck_assert(!vmk_signals_pending(&fake.process));
+    }
+    for (size_t i = 0; i < 2; i++) {
+        vmk_host_guard_enter(&guard);
+        raise(cases[i].signal);
+        vmk_host_guard_leave(&guard, &fake.process, -cases[i].error);
+        ck_assert(vmk_signals_pending(&fake.process));
+        sigpending(&pending);
+        ck_assert_int_eq(sigismember(&pending, cases[i].signal), 0);
+        fake_tear_down();
+        set_up();
+        fake_start();
+    }
+}
+END_TEST
+
 START_TEST(a_file_is_cut_and_synced)
 {
     char path[] = "/tmp/vmkit-hostio-XXXXXX", buffer[16] = "";
@@ -363,6 +399,7 @@ make_suite(void)
     tcase_add_test(tcase, a_socket_is_read_and_written_without_blocking);
     tcase_add_test(tcase, what_knows_no_other_way_is_polled_first);
     tcase_add_loop_test(tcase, a_pipe_without_nowait_is_used_another_way, 0, 2);
+    tcase_add_test(tcase, an_error_signals_the_guest_only_where_the_host_sent_a_signal);
     tcase_add_test(tcase, a_file_is_cut_and_synced);
     tcase_add_test(tcase, a_pipe_is_neither_cut_nor_synced);
     tcase_add_test(tcase, a_wait_for_a_stream_goes_to_the_host);
