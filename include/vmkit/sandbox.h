@@ -334,7 +334,9 @@ vmkit_sandbox_config_add_folder_fd(vmkit_sandbox_config *config, int fd, const c
  * @param config The configuration.
  * @param stream enum vmkit_stream.
  * @param fd The descriptor; duplicated, and the caller keeps its own. A sandbox that waits for it
- *        can be killed and reaches its limits all the same.
+ *        can be killed and reaches its limits all the same. A file behind an output stream is
+ *        written from its position on, or at its end (O_APPEND): the guest can neither move the
+ *        position nor cut the file.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for another stream or a descriptor that is not open; -EMFILE; -ENOMEM.
  * @since 0.1

@@ -31,7 +31,7 @@ open_streams(struct vmk_files *files, const vmkit_sandbox_config *config, vmkit_
         if (stream >= files->table.limit)
             break;
         struct vmk_file *file;
-        int result = vmk_stream_open(files, stream, &config->streams[stream], &file);
+        int result = vmk_stream_open(files, stream, config->streams, &file);
         if (result >= 0)
             result = vmk_files_install(files, file, false);
         if (result < 0)

@@ -65,8 +65,7 @@ stream_load(struct vmk_state_reader *reader, const struct vmk_state_file *common
     uint8_t stream = vmk_cursor_get_u8(&reader->in);
     if (stream > VMKIT_STREAM_STDERR)
         return vmk_state_bad(reader, "stream %u", stream);
-    int r =
-        vmk_stream_open(reader->files, stream, &reader->files->given->streams[stream], ret_file);
+    int r = vmk_stream_open(reader->files, stream, reader->files->given->streams, ret_file);
     return r == 0 ? 0
                   : vmk_error_set_known(reader->ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
                                         "cannot connect stream %u", stream);
@@ -291,10 +290,11 @@ find_ops(enum vmkit_stream stream, enum vmk_stream_kind kind)
 
 int
 vmk_stream_open(struct vmk_files *files, enum vmkit_stream stream,
-                const struct vmk_stream_config *config, struct vmk_file **ret_file)
+                const struct vmk_stream_config streams[3], struct vmk_file **ret_file)
 {
+    const struct vmk_stream_config *config = &streams[stream];
     if (config->kind == VMK_STREAM_FD)
-        return vmk_stream_open_fd(files, stream, config, ret_file);
+        return vmk_stream_open_fd(files, stream, streams, ret_file);
 
     struct stream *made = calloc(1, sizeof *made);
     if (made == NULL)

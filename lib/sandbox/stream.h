@@ -16,15 +16,15 @@ struct vmk_file;
 struct vmk_files;
 struct vmk_process;
 
-/* Open one of the streams. 0 or a negative errno. */
+/* Open one of the three streams. 0 or a negative errno. */
 int
 vmk_stream_open(struct vmk_files *files, enum vmkit_stream stream,
-                const struct vmk_stream_config *config, struct vmk_file **ret_file);
+                const struct vmk_stream_config streams[3], struct vmk_file **ret_file);
 
 /* The same for a descriptor, in stream_fd.c. */
 int
 vmk_stream_open_fd(struct vmk_files *files, enum vmkit_stream stream,
-                   const struct vmk_stream_config *config, struct vmk_file **ret_file);
+                   const struct vmk_stream_config streams[3], struct vmk_file **ret_file);
 
 /* How many of `size` bytes the output limit lets through, none of them if the run has ended. */
 size_t

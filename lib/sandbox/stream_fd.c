@@ -3,6 +3,10 @@
  * A stream that is a descriptor of the host. Its position, if it has one, is the description's,
  * which the embedder shares, as a shell's redirection would. A wait for it goes through
  * vmk_process_wait().
+ *
+ * What the guest writes follows what was written before: the file behind an output stream may hold
+ * bytes that are not the guest's, and the output limit counts what is written. So the guest neither
+ * moves its position nor cuts it.
  */
 #include "sandbox/stream.h"
 
@@ -18,6 +22,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,6 +36,7 @@ struct kernel_termios {
 struct fd_stream {
     struct vmk_file file;
     enum vmkit_stream stream;
+    bool is_output_too; /* The standard input: its position may be that of an output stream. */
     struct vmk_host_fd *host;
     struct vmk_hostio io;
 };
@@ -67,17 +73,6 @@ fd_read(struct vmk_process *process, struct vmk_file *file, const struct iovec *
 }
 
 static ssize_t
-write_at(struct vmk_process *process, int fd, const struct iovec *iov, int count, uint64_t *offset)
-{
-    struct vmk_host_guard guard;
-    vmk_host_guard_enter(&guard);
-    ssize_t wrote = pwritev(fd, iov, count, (off_t)*offset);
-    wrote = vmk_host_guard_leave(&guard, process, wrote < 0 ? -errno : wrote);
-    *offset += wrote > 0 ? (uint64_t)wrote : 0;
-    return wrote;
-}
-
-static ssize_t
 fd_write(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov, int count,
          uint64_t *offset)
 {
@@ -85,14 +80,14 @@ fd_write(struct vmk_process *process, struct vmk_file *file, const struct iovec 
     struct iovec clipped[VMK_FILE_IOV_MAX];
     size_t wanted = vmk_iov_size(iov, count);
     size_t allowed = vmk_stream_allow(process, wanted);
+    if (offset != NULL)
+        return -ESPIPE;
     vmk_epoll_renew(file, POLLOUT | POLLERR | POLLHUP);
 
     ssize_t wrote = 0;
     if (allowed != 0) {
         count = vmk_iov_clip(iov, count, allowed, clipped);
-        while ((wrote = offset != NULL
-                            ? write_at(process, stream->host->fd, clipped, count, offset)
-                            : vmk_hostio_write(process, &stream->io, clipped, count)) == -EAGAIN) {
+        while ((wrote = vmk_hostio_write(process, &stream->io, clipped, count)) == -EAGAIN) {
             int result = wait_for(process, stream, POLLOUT);
             if (result < 0)
                 return result;
@@ -101,10 +96,31 @@ fd_write(struct vmk_process *process, struct vmk_file *file, const struct iovec 
     return vmk_stream_account(process, wanted, allowed, wrote);
 }
 
+/* Where an output stream stands, for whoever asks to go where it is. */
+static int64_t
+tell_position(int fd, int64_t offset, int whence)
+{
+    struct stat status;
+    int64_t at = lseek(fd, 0, SEEK_CUR), target;
+    if (at < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    const int64_t bases[] = {[SEEK_SET] = 0, [SEEK_CUR] = at, [SEEK_END] = status.st_size};
+    if ((size_t)whence >= sizeof bases / sizeof bases[0] ||
+        __builtin_add_overflow(bases[whence], offset, &target) || target != at)
+        return -ESPIPE;
+    return at;
+}
+
 static int64_t
 fd_seek(struct vmk_file *file, int64_t offset, int whence)
 {
-    int64_t at = lseek(((struct fd_stream *)file)->host->fd, offset, whence);
+    struct fd_stream *stream = (struct fd_stream *)file;
+    int fd = stream->host->fd;
+    if (stream->is_output_too)
+        return -ESPIPE;
+    if (stream->stream != VMKIT_STREAM_STDIN)
+        return tell_position(fd, offset, whence);
+    int64_t at = lseek(fd, offset, whence);
     return at < 0 ? -errno : at;
 }
 
@@ -113,15 +129,6 @@ fd_statx(struct vmk_file *file, struct statx *status)
 {
     int fd = ((struct fd_stream *)file)->host->fd;
     return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, status) < 0 ? -errno : 0;
-}
-
-static int
-fd_truncate(struct vmk_process *process, struct vmk_file *file, uint64_t size)
-{
-    struct vmk_host_guard guard;
-    vmk_host_guard_enter(&guard);
-    int result = ftruncate(((struct fd_stream *)file)->host->fd, (off_t)size) < 0 ? -errno : 0;
-    return (int)vmk_host_guard_leave(&guard, process, result);
 }
 
 static int
@@ -211,7 +218,6 @@ static const struct vmk_file_ops fd_ops = {
     .write = fd_write,
     .seek = fd_seek,
     .statx = fd_statx,
-    .truncate = fd_truncate,
     .sync = fd_sync,
     .ioctl = fd_ioctl,
     .poll = fd_poll,
@@ -231,10 +237,26 @@ guest_flags(enum vmkit_stream stream, uint32_t flags)
     return kept;
 }
 
+/* Whether an output stream has the standard input's file. */
+static bool
+has_output_of(const struct vmk_stream_config streams[3], int fd)
+{
+    struct stat status, other;
+    if (fstat(fd, &status) < 0 || S_ISCHR(status.st_mode))
+        return false;
+    for (int i = VMKIT_STREAM_STDOUT; i <= VMKIT_STREAM_STDERR; i++) {
+        if (streams[i].kind == VMK_STREAM_FD && fstat(streams[i].fd->fd, &other) == 0 &&
+            other.st_dev == status.st_dev && other.st_ino == status.st_ino)
+            return true;
+    }
+    return false;
+}
+
 int
 vmk_stream_open_fd(struct vmk_files *files, enum vmkit_stream stream,
-                   const struct vmk_stream_config *config, struct vmk_file **ret_file)
+                   const struct vmk_stream_config streams[3], struct vmk_file **ret_file)
 {
+    const struct vmk_stream_config *config = &streams[stream];
     int flags = fcntl(config->fd->fd, F_GETFL);
     if (flags < 0)
         return -errno;
@@ -249,6 +271,8 @@ vmk_stream_open_fd(struct vmk_files *files, enum vmkit_stream stream,
     vmk_file_init(&made->file, &fd_ops, guest_flags(stream, (uint32_t)flags), NULL);
     made->file.number = vmk_files_next_number(files);
     made->stream = stream;
+    made->is_output_too = stream == VMKIT_STREAM_STDIN && (flags & O_ACCMODE) != O_RDONLY &&
+                          has_output_of(streams, config->fd->fd);
     made->host = vmk_host_fd_ref(config->fd);
     *ret_file = &made->file;
     return 0;

@@ -13,12 +13,19 @@
 
 #define CHUNK 16384
 
-/* A position that is the caller's, at `address`, or the file's own. */
+/* A position that is the caller's, at `address`, or the file's own. What has none of its own, as a
+ * stream, is written to where it stands. */
 struct position {
     struct vmk_file *file;
     uint64_t address; /* 0: the file's own */
     uint64_t offset;
 };
+
+static bool
+is_in_sequence(const struct position *to)
+{
+    return to->address == 0 && !to->file->ops->positioned;
+}
 
 static int
 position_get(struct vmk_process *process, struct position *position)
@@ -53,7 +60,7 @@ write_chunk(struct vmk_process *process, struct position *to, char *data, size_t
     size_t done = 0;
     while (done < size && !vmk_process_ended(process)) {
         struct iovec iov = {data + done, size - done};
-        uint64_t *offset = to->file->ops->seek == NULL ? NULL : &to->offset;
+        uint64_t *offset = is_in_sequence(to) ? NULL : &to->offset;
         ssize_t wrote = to->file->ops->write(process, to->file, &iov, 1, offset);
         if (wrote < 0)
             return done != 0 ? (int64_t)done : wrote;
@@ -116,7 +123,7 @@ copy_between(struct vmk_process *process, struct position *from, struct position
     if (size > VMK_TRANSFER_MAX)
         size = VMK_TRANSFER_MAX;
     int64_t result = position_get(process, from);
-    if (result == 0)
+    if (result == 0 && !is_in_sequence(to))
         result = position_get(process, to);
     if (result == 0 && regular)
         result = settle_range(from, to, &size);
@@ -126,7 +133,7 @@ copy_between(struct vmk_process *process, struct position *from, struct position
     if (done < 0)
         return done;
     result = position_put(process, from);
-    if (result == 0)
+    if (result == 0 && !is_in_sequence(to))
         result = position_put(process, to);
     return result < 0 ? result : done;
 }

@@ -294,9 +294,111 @@ START_TEST(a_file_as_a_stream_keeps_the_shared_position)
     ck_assert_int_eq(pread(fd, buffer, 15, 0), 9);
     ck_assert_str_eq(buffer, "abcDEFghi");
     ck_assert_int_eq(fake_call(lseek, 1, 0, SEEK_CUR), 9);
-    ck_assert_int_eq(fake_call(pwrite64, 1, fake_string("Z"), 1, 0), 1);
-    ck_assert_int_eq(pread(fd, buffer, 1, 0), 1);
-    ck_assert_int_eq(buffer[0], 'Z');
+    close(fd);
+}
+END_TEST
+
+/* A file of the host with content, open at its end. */
+static int
+open_log(void)
+{
+    char path[] = "/tmp/vmkit-stream-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    unlink(path);
+    ck_assert_int_eq(write(fd, "log\n", 4), 4);
+    return fd;
+}
+
+static void
+check_log(int fd, const char *text)
+{
+    char buffer[64] = "";
+    ck_assert_int_eq(pread(fd, buffer, sizeof buffer - 1, 0), (ssize_t)strlen(text));
+    ck_assert_str_eq(buffer, text);
+}
+
+START_TEST(an_output_file_is_written_in_sequence_alone)
+{
+    int fd = open_log();
+    if (_i == 1)
+        ck_assert_int_eq(fcntl(fd, F_SETFL, O_APPEND), 0);
+    vmk_config_set_stream_fd(fake.config, 1, fd, NULL);
+    vmk_config_set_stream_fd(fake.config, 2, fd, NULL);
+    vmk_config_set_output_limit(fake.config, 10, NULL);
+    fake_start();
+    uint64_t part[] = {fake_string("Z"), 1}, at = fake_put(FAKE_BASE, part, sizeof part);
+    for (uint64_t stream = 1; stream <= 2; stream++) {
+        ck_assert_int_eq(fake_call(ftruncate, stream, 0), -EINVAL);
+        ck_assert_int_eq(fake_call(ftruncate, stream, 1 << 20), -EINVAL);
+        ck_assert_int_eq(fake_call(fallocate, stream, 0, 0, 100), -ENODEV);
+        ck_assert_int_eq(fake_call(pwrite64, stream, part[0], 1, 0), -ESPIPE);
+        ck_assert_int_eq(fake_call(pwrite64, stream, part[0], 1, 1 << 30), -ESPIPE);
+        ck_assert_int_eq(fake_call(pwritev, stream, at, 1, 2, 0), -ESPIPE);
+        ck_assert_int_eq(fake_call(pwritev2, stream, at, 1, 2, 0, 0), -ESPIPE);
+        ck_assert_int_eq(fake_call(lseek, stream, 0, SEEK_SET), -ESPIPE);
+        ck_assert_int_eq(fake_call(lseek, stream, 1 << 30, SEEK_CUR), -ESPIPE);
+        ck_assert_int_eq(fake_call(lseek, stream, (uint64_t)-1, SEEK_END), -ESPIPE);
+        ck_assert_int_eq(fake_call(lseek, stream, INT64_MAX, SEEK_CUR), -ESPIPE);
+        ck_assert_int_eq(fake_call(lseek, stream, 0, SEEK_DATA), -ESPIPE);
+        /* Where it stands may be asked. */
+        ck_assert_int_eq(fake_call(lseek, stream, 0, SEEK_CUR), 4);
+        ck_assert_int_eq(fake_call(lseek, stream, 0, SEEK_END), 4);
+        ck_assert_int_eq(fake_call(lseek, stream, 4, SEEK_SET), 4);
+    }
+    check_log(fd, "log\n");
+    ck_assert_int_eq(fake_write(1, "12345678"), 8);
+    ck_assert_int_eq(fake_write(2, "abcdefgh"), 2);
+    ck_assert_int_eq(fake.process.ending.limit, VMKIT_LIMIT_OUTPUT);
+    check_log(fd, "log\n12345678ab");
+    close(fd);
+}
+END_TEST
+
+/* A copy goes where a write would, and counts as one. */
+START_TEST(a_copy_to_an_output_file_counts)
+{
+    int fd = open_log();
+    vmk_config_set_stream_fd(fake.config, 1, fd, NULL);
+    vmk_config_set_output_limit(fake.config, 10, NULL);
+    fake_start();
+    uint64_t file = (uint64_t)fake_call(memfd_create, fake_string("file"), 0);
+    ck_assert_int_eq(fake_write((int)file, "0123456789abcdef"), 16);
+    ck_assert_int_eq(fake_call(lseek, file, 0, SEEK_SET), 0);
+    ck_assert_int_eq(fake_call(sendfile, 1, file, 0, 4), 4);
+    ck_assert_int_eq(fake_write(1, "+"), 1);
+    ck_assert_int_eq(fake_call(sendfile, 1, file, 0, 100), 5);
+    ck_assert_int_eq(fake.process.ending.limit, VMKIT_LIMIT_OUTPUT);
+    check_log(fd, "log\n0123+45678");
+    close(fd);
+}
+END_TEST
+
+START_TEST(an_input_that_is_the_output_too_does_not_move_it)
+{
+    int fd = open_log();
+    vmk_config_set_stream_fd(fake.config, 0, fd, NULL);
+    vmk_config_set_stream_fd(fake.config, _i == 0 ? 1 : 2, fd, NULL);
+    fake_start();
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    ck_assert_int_eq(fake_call(read, 0, FAKE_BASE, 2), 2);
+    ck_assert_int_eq(fake_call(lseek, 0, 0, SEEK_SET), -ESPIPE);
+    ck_assert_int_eq(fake_call(sendfile, 1, 0, 0, 10), -ESPIPE);
+    ck_assert_int_eq(fake_call(pread64, 0, FAKE_BASE, 10, 0), 4);
+    close(fd);
+}
+END_TEST
+
+START_TEST(an_input_file_has_a_position)
+{
+    int fd = open_log();
+    vmk_config_set_stream_fd(fake.config, 0, fd, NULL);
+    fake_start();
+    ck_assert_int_eq(fake_call(lseek, 0, 1, SEEK_SET), 1);
+    ck_assert_str_eq(fake_read(0), "og\n");
+    ck_assert_int_eq(fake_call(lseek, 0, (uint64_t)-2, SEEK_END), 2);
+    ck_assert_int_eq(fake_call(ftruncate, 0, 0), -EINVAL);
+    check_log(fd, "log\n");
     close(fd);
 }
 END_TEST
@@ -540,6 +642,10 @@ make_suite(void)
     tcase_add_test(tcase, a_full_pipe_blocks_the_guest_and_not_the_host);
     tcase_add_test(tcase, an_empty_pipe_and_a_socket_wait_for_input);
     tcase_add_test(tcase, a_file_as_a_stream_keeps_the_shared_position);
+    tcase_add_loop_test(tcase, an_output_file_is_written_in_sequence_alone, 0, 2);
+    tcase_add_test(tcase, a_copy_to_an_output_file_counts);
+    tcase_add_loop_test(tcase, an_input_that_is_the_output_too_does_not_move_it, 0, 2);
+    tcase_add_test(tcase, an_input_file_has_a_position);
     tcase_add_test(tcase, the_hosts_file_size_limit_signals_the_guest_alone);
     tcase_add_test(tcase, descriptors_are_given_from_the_lowest_up_to_the_limit);
     tcase_add_test(tcase, a_pipe_of_the_guest_is_a_ring);
