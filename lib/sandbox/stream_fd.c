@@ -226,15 +226,12 @@ static const struct vmk_file_ops fd_ops = {
     .destroy = fd_destroy,
 };
 
-/* The guest reads its input and writes its output, also where the descriptor, a terminal's say,
- * would allow both: what it writes is counted, and what it reads is meant for it. */
+/* The guest reads its input and writes its output, whatever else the descriptor would allow: what
+ * it writes is counted, and what it reads is meant for it. */
 static uint32_t
 guest_flags(enum vmkit_stream stream, uint32_t flags)
 {
-    uint32_t kept = flags & (O_ACCMODE | O_APPEND | O_PATH);
-    if ((flags & O_ACCMODE) == O_RDWR)
-        kept = (kept & ~(uint32_t)O_ACCMODE) | (stream == VMKIT_STREAM_STDIN ? O_RDONLY : O_WRONLY);
-    return kept;
+    return (flags & (O_APPEND | O_PATH)) | (stream == VMKIT_STREAM_STDIN ? O_RDONLY : O_WRONLY);
 }
 
 /* Whether an output stream has the standard input's file. */

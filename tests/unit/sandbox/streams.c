@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -389,6 +390,35 @@ START_TEST(an_input_that_is_the_output_too_does_not_move_it)
 }
 END_TEST
 
+/* Whatever the descriptor would allow. */
+START_TEST(a_stream_goes_in_its_own_direction)
+{
+    static const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR};
+    char path[32];
+    int log = open_log();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", log);
+    int fd = open(path, modes[_i] | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    for (uint32_t stream = 0; stream <= 2; stream++)
+        vmk_config_set_stream_fd(fake.config, stream, fd, NULL);
+    fake_start();
+    ck_assert_int_eq(fake_write(0, "abc"), -EBADF);
+    ck_assert_int_eq(fake_call(fcntl, 0, F_GETFL) & O_ACCMODE, O_RDONLY);
+    ck_assert_int_eq(fake_call(read, 0, FAKE_BASE, 1), modes[_i] == O_WRONLY ? -EBADF : 1);
+    for (int stream = 1; stream <= 2; stream++) {
+        uint64_t number = (uint64_t)stream;
+        ck_assert_int_eq(fake_call(read, number, FAKE_BASE, 1), -EBADF);
+        ck_assert_int_eq(fake_call(pread64, number, FAKE_BASE, 1, 0), -EBADF);
+        ck_assert_int_eq(fake_call(fcntl, number, F_GETFL) & O_ACCMODE, O_WRONLY);
+        ck_assert_int_eq(fake_write(stream, "+"), modes[_i] == O_RDONLY ? -EBADF : 1);
+    }
+    static const char *const expected[] = {"log\n", "++g\n", "l++\n"};
+    check_log(log, expected[_i]);
+    close(fd);
+    close(log);
+}
+END_TEST
+
 START_TEST(an_input_file_has_a_position)
 {
     int fd = open_log();
@@ -645,6 +675,7 @@ make_suite(void)
     tcase_add_loop_test(tcase, an_output_file_is_written_in_sequence_alone, 0, 2);
     tcase_add_test(tcase, a_copy_to_an_output_file_counts);
     tcase_add_loop_test(tcase, an_input_that_is_the_output_too_does_not_move_it, 0, 2);
+    tcase_add_loop_test(tcase, a_stream_goes_in_its_own_direction, 0, 3);
     tcase_add_test(tcase, an_input_file_has_a_position);
     tcase_add_test(tcase, the_hosts_file_size_limit_signals_the_guest_alone);
     tcase_add_test(tcase, descriptors_are_given_from_the_lowest_up_to_the_limit);
