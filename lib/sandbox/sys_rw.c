@@ -85,17 +85,32 @@ transfer_at(struct vmk_process *process, const uint64_t args[6], bool write, boo
                 : transfer_one(process, args, write, &offset);
 }
 
-/* The flags that ask for a way of writing are hints here; the ones that change the result are not
- * served. */
+static int64_t
+transfer_here_or_at(struct vmk_process *process, const uint64_t args[6], bool write)
+{
+    if (args[3] == UINT64_MAX)
+        return transfer_many(process, args, write, NULL);
+    return transfer_at(process, args, write, true);
+}
+
+/* The flags that ask for a way of writing are hints here. RWF_NOWAIT is not served, as by file
+ * systems that lack it. */
 static int64_t
 transfer_flags(struct vmk_process *process, const uint64_t args[6], bool write)
 {
     uint64_t flags = args[5];
-    if ((flags & ~(uint64_t)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC)) != 0)
+    if ((flags & ~(uint64_t)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND)) != 0)
         return -EOPNOTSUPP;
-    if (args[3] == UINT64_MAX)
-        return transfer_many(process, args, write, NULL);
-    return transfer_at(process, args, write, true);
+    struct vmk_file *file = vmk_files_get(process->files, args[0]);
+    if (!write || (flags & RWF_APPEND) == 0 || file == NULL)
+        return transfer_here_or_at(process, args, write);
+
+    /* For this call, the file is one that was opened for appending. */
+    uint32_t before = file->flags;
+    file->flags |= O_APPEND;
+    int64_t result = transfer_here_or_at(process, args, write);
+    file->flags = before;
+    return result;
 }
 
 #define CALL(name, transfer, ...)                                               \

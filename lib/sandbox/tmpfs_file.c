@@ -227,6 +227,8 @@ static int
 tmp_read_directory(struct vmk_process *process, struct vmk_file *file, struct vmk_dirent_sink *sink)
 {
     const struct tmp_inode *inode = inode_of(file);
+    if (inode->removed)
+        return -ENOENT;
     const struct tmp_inode *parent = inode->parent != NULL ? inode->parent : inode;
     vmk_dirent_put_dots(sink, file, inode->number, parent->number);
     if (file->offset < 2)

@@ -129,6 +129,27 @@ START_TEST(appending_goes_to_the_end)
 }
 END_TEST
 
+/* Linux appends wherever the position points, and leaves it alone but for one of -1. */
+START_TEST(one_write_can_append)
+{
+    fake_start();
+    write_file("/tmp/a", "one");
+    uint64_t fd = (uint64_t)fake_open("/tmp/a", O_RDWR, 0);
+    uint64_t part[] = {fake_string("two"), 3}, at = fake_put(FAKE_BASE, part, sizeof part);
+    ck_assert_int_eq(fake_call(pwritev2, fd, at, 1, 0, 0, RWF_APPEND), 3);
+    ck_assert_int_eq(fake_call(lseek, fd, 0, SEEK_CUR), 0);
+    ck_assert_int_eq(fake_call(pwritev2, fd, at, 1, UINT64_MAX, 0, RWF_APPEND), 3);
+    ck_assert_int_eq(fake_call(lseek, fd, 0, SEEK_CUR), 9);
+    ck_assert_int_eq(fake_call(fcntl, fd, F_GETFL) & O_APPEND, 0);
+    ck_assert_int_eq(fake_call(pwritev2, fd, at, 1, 0, 0, 0), 3);
+    ck_assert_str_eq(read_file("/tmp/a"), "twotwotwo");
+    fake_put(FAKE_BASE, part, sizeof part);
+    ck_assert_int_eq(fake_call(preadv2, fd, at, 1, 6, 0, RWF_APPEND), 3);
+    ck_assert_int_eq(fake_call(pwritev2, 99, at, 1, 0, 0, RWF_APPEND), -EBADF);
+    ck_assert_int_eq(fake_call(pwritev2, fd, at, 1, 0, 0, RWF_NOWAIT), -EOPNOTSUPP);
+}
+END_TEST
+
 START_TEST(holes_read_as_zeros_and_cost_nothing)
 {
     struct stat status;
@@ -271,6 +292,18 @@ START_TEST(getdents_lists_each_name_once)
     ck_assert_int_eq(fake_call(getdents64, 1, FAKE_BASE, 4096), -ENOTDIR);
     ck_assert_int_eq(fake_call(read, (uint64_t)fd, FAKE_BASE, 10), -EISDIR);
     ck_assert_int_eq(fake_open("/tmp", O_WRONLY, 0), -EISDIR);
+}
+END_TEST
+
+START_TEST(a_removed_folder_has_no_entries)
+{
+    fake_start();
+    ck_assert_int_eq(make_folder("/tmp/d"), 0);
+    uint64_t fd = (uint64_t)fake_open("/tmp/d", O_RDONLY | O_DIRECTORY, 0);
+    ck_assert_int_gt(fake_call(getdents64, fd, FAKE_BASE, 4096), 0);
+    ck_assert_int_eq(fake_call(lseek, fd, 0, SEEK_SET), 0);
+    ck_assert_int_eq(remove_name("/tmp/d", AT_REMOVEDIR), 0);
+    ck_assert_int_eq(fake_call(getdents64, fd, FAKE_BASE, 4096), -ENOENT);
 }
 END_TEST
 
@@ -566,6 +599,7 @@ make_suite(void)
     tcase_add_checked_fixture(tcase, fake_set_up, fake_tear_down);
     tcase_add_test(tcase, a_file_keeps_what_is_written);
     tcase_add_test(tcase, appending_goes_to_the_end);
+    tcase_add_test(tcase, one_write_can_append);
     tcase_add_test(tcase, holes_read_as_zeros_and_cost_nothing);
     tcase_add_test(tcase, a_file_that_shrinks_and_grows_shows_zeros);
     tcase_add_test(tcase, the_memory_limit_is_enospc);
@@ -573,6 +607,7 @@ make_suite(void)
     tcase_add_test(tcase, an_open_file_outlives_its_name);
     tcase_add_test(tcase, folders_nest_and_are_removed_when_empty);
     tcase_add_test(tcase, getdents_lists_each_name_once);
+    tcase_add_test(tcase, a_removed_folder_has_no_entries);
     tcase_add_test(tcase, renames_replace_and_refuse_as_linux_does);
     tcase_add_test(tcase, hard_links_share_and_count);
     tcase_add_test(tcase, symbolic_links_lead_on_and_loops_end);
