@@ -446,9 +446,9 @@ vmkit_sandbox_config_set_wall_time_limit(vmkit_sandbox_config *config, uint64_t 
 /**
  * @brief Limit the descriptors that the guest may have open.
  * @param config The configuration.
- * @param count How many, its three streams included, 1 to 4,096.
+ * @param count How many, its three streams included, 3 to 4,096.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for zero; -ERANGE above 4,096.
+ * @return 0; -EINVAL for zero; -ERANGE below 3 and above 4,096.
  * @since 0.1
  */
 int

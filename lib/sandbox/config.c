@@ -405,6 +405,11 @@ vmk_config_set_open_files_limit(vmkit_sandbox_config *config, uint64_t count,
 {
     if (count == 0)
         return zero_limit(ret_error, "open files");
+    if (count < VMK_CONFIG_OPEN_FILES_MIN)
+        return vmk_error_set(ret_error, ERANGE, VMKIT_ERROR_OUT_OF_RANGE,
+                             "a limit of %" PRIu64
+                             " open files is below %d, which the streams take",
+                             count, VMK_CONFIG_OPEN_FILES_MIN);
     if (count > VMK_CONFIG_OPEN_FILES_MAX)
         return vmk_error_set(ret_error, ERANGE, VMKIT_ERROR_OUT_OF_RANGE,
                              "a limit of %" PRIu64 " open files is above %d", count,

@@ -22,6 +22,7 @@ struct vmk_limits;
 #define VMK_CONFIG_BYTES_MAX ((uint64_t)1 << 30)
 #define VMK_CONFIG_MEMORY_MIN ((uint64_t)1 << 20)
 #define VMK_CONFIG_MEMORY_MAX ((uint64_t)1 << 40)
+#define VMK_CONFIG_OPEN_FILES_MIN 3
 #define VMK_CONFIG_OPEN_FILES_MAX 4096
 
 /* What opening something of the host may tell; all else is EIO. */

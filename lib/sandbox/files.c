@@ -27,9 +27,6 @@ static int
 open_streams(struct vmk_files *files, const vmkit_sandbox_config *config, vmkit_error **ret_error)
 {
     for (uint32_t stream = VMKIT_STREAM_STDIN; stream <= VMKIT_STREAM_STDERR; stream++) {
-        /* A limit below three leaves the last ones closed, as a shell's 2>&- does. */
-        if (stream >= files->table.limit)
-            break;
         struct vmk_file *file;
         int result = vmk_stream_open(files, stream, config->streams, &file);
         if (result >= 0)

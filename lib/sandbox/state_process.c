@@ -31,7 +31,8 @@ vmk_state_read_limits(struct vmk_state_reader *reader, struct vmk_limits *ret_li
         ret_limits->memory_bytes > VMK_CONFIG_MEMORY_MAX || ret_limits->memory_bytes % 4096 != 0)
         return vmk_state_bad(reader, "a memory limit of %llu bytes",
                              (unsigned long long)ret_limits->memory_bytes);
-    if (ret_limits->open_files == 0 || ret_limits->open_files > VMK_CONFIG_OPEN_FILES_MAX)
+    if (ret_limits->open_files < VMK_CONFIG_OPEN_FILES_MIN ||
+        ret_limits->open_files > VMK_CONFIG_OPEN_FILES_MAX)
         return vmk_state_bad(reader, "a limit of %u open files", ret_limits->open_files);
     if (ret_limits->output_bytes == 0)
         return vmk_state_bad(reader, "an output limit of no bytes");

@@ -147,7 +147,9 @@ START_TEST(limits)
     REFUSES(EINVAL, vmkit_sandbox_config_set_wall_time_limit, config, 0);
     ck_assert_int_eq(vmkit_sandbox_config_set_wall_time_limit(config, UINT64_MAX, NULL), 0);
     REFUSES(EINVAL, vmkit_sandbox_config_set_open_files_limit, config, 0);
+    REFUSES(ERANGE, vmkit_sandbox_config_set_open_files_limit, config, 2);
     REFUSES(ERANGE, vmkit_sandbox_config_set_open_files_limit, config, 4097);
+    ck_assert_int_eq(vmkit_sandbox_config_set_open_files_limit(config, 3, NULL), 0);
     ck_assert_int_eq(vmkit_sandbox_config_set_open_files_limit(config, 4096, NULL), 0);
     REFUSES(EINVAL, vmkit_sandbox_config_set_output_limit, config, 0);
     ck_assert_int_eq(vmkit_sandbox_config_set_output_limit(config, UINT64_MAX, NULL), 0);

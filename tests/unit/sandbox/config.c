@@ -149,6 +149,9 @@ START_TEST(limits_have_bounds)
     ck_assert_int_eq(vmk_config_set_cpu_time_limit(config, 0, NULL), -EINVAL);
     ck_assert_int_eq(vmk_config_set_wall_time_limit(config, 0, NULL), -EINVAL);
     ck_assert_int_eq(vmk_config_set_open_files_limit(config, 0, NULL), -EINVAL);
+    ck_assert_int_eq(vmk_config_set_open_files_limit(config, 1, NULL), -ERANGE);
+    ck_assert_int_eq(vmk_config_set_open_files_limit(config, 2, NULL), -ERANGE);
+    ck_assert_int_eq(vmk_config_set_open_files_limit(config, 3, NULL), 0);
     ck_assert_int_eq(vmk_config_set_open_files_limit(config, 4097, NULL), -ERANGE);
     ck_assert_int_eq(vmk_config_set_open_files_limit(config, 4096, NULL), 0);
     ck_assert_int_eq(vmk_config_set_output_limit(config, 0, NULL), -EINVAL);

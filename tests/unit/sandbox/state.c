@@ -342,11 +342,12 @@ START_TEST(a_lower_limit_of_files_is_refused)
 {
     state_start(&a, config);
     ck_assert_int_eq(state_call(&a, dup2, 0, 40), 40);
+    ck_assert_int_eq(state_call(&a, eventfd2, 0, 0), 3);
     struct vmk_bytes bytes = state_save(&a);
     vmk_config_set_open_files_limit(config, 40, NULL);
     state_load_fails(&bytes, config, EMFILE, "descriptor 40 open, above the limit of 40");
-    vmk_config_set_open_files_limit(config, 2, NULL);
-    state_load_fails(&bytes, config, EMFILE, "more files open than the limit of 2");
+    vmk_config_set_open_files_limit(config, 3, NULL);
+    state_load_fails(&bytes, config, EMFILE, "more files open than the limit of 3");
     vmk_bytes_clear(&bytes);
     state_end(&a);
 }
