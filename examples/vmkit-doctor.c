@@ -148,7 +148,7 @@ run(int argc, char **argv)
             json = true;
         else if (strcmp(argv[i], "--device") != 0)
             return complain("there is no option ", argv[i]);
-        else if (i + 1 == argc)
+        else if (i + 1 == argc || *argv[i + 1] == '\0')
             return complain("a path has to follow ", argv[i]);
         else
             device = argv[++i];

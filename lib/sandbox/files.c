@@ -55,6 +55,9 @@ remember_program(struct vmk_files *files, const vmkit_sandbox_config *config,
     int result = vmk_program_open(files, &config->program, &files->program, ret_error);
     if (result < 0)
         return result;
+    /* In the guest's tree, ./program is /program. */
+    while (name[0] == '.' && name[1] == '/')
+        name += 1 + strspn(name + 1, "/");
     size_t size = strlen(name) + 2;
     files->program_path = malloc(size);
     files->arguments = flatten(config->arguments, name);

@@ -130,6 +130,11 @@ vmk_host_advise(char *text, size_t size, enum vmkit_host_status status,
     case VMKIT_HOST_BROKEN:
         break;
     }
+    if (around->is_no_kvm) {
+        snprintf(text, size, "%s is something else than KVM: name its device, which is %s", path,
+                 VMK_KVM_DEFAULT_PATH);
+        return;
+    }
     snprintf(text, size, "%s is there and does not work (%s): look at the kernel's log (dmesg)",
              path, reason);
 }
@@ -149,6 +154,13 @@ status_from_error(const vmkit_error *error, int api_version)
     default:
         return VMKIT_HOST_BROKEN;
     }
+}
+
+static void
+take_error(struct vmkit_host *host, const vmkit_error *error, int api_version)
+{
+    host->status = status_from_error(error, api_version);
+    host->around.is_no_kvm = api_version == -EISDIR || api_version == -ENOTTY;
 }
 
 static int
@@ -179,7 +191,7 @@ probe(struct vmkit_host *host, const struct vmk_kvm_ops *ops, const char *path, 
     if (vmk_arch_check(&error) < 0)
         host->status = VMKIT_HOST_UNSUPPORTED_ARCHITECTURE;
     else if (vmk_kvm_system_open(ops, path, &system, &error) < 0)
-        host->status = status_from_error(error, vmk_kvm_probe_api_version(ops, path));
+        take_error(host, error, vmk_kvm_probe_api_version(ops, path));
     else if (take_facts(host, system, measure, &error) < 0)
         host->status = VMKIT_HOST_BROKEN;
     if (host->status == VMKIT_HOST_WRONG_VERSION)

@@ -15,6 +15,7 @@
 struct vmk_host_surroundings {
     bool in_container;
     struct vmk_arch_cpu cpu;
+    bool is_no_kvm;        /* What was looked at is something else. */
     char device_group[64]; /* of /dev/kvm, when it may be opened by its group; else empty */
 };
 

@@ -127,20 +127,23 @@ START_TEST(paths_that_lead_to_no_device_are_said)
         uint32_t kind;
         uint32_t status;
         const char *part;
+        const char *advice;
     } rows[] = {
         {"/nowhere/kvm", ENODEV, VMKIT_ERROR_KVM_MISSING, VMKIT_HOST_NO_DEVICE,
-         "/nowhere/kvm is not there"},
+         "/nowhere/kvm is not there", "/nowhere/kvm is not there; "},
         {"/dev/null/kvm", ENODEV, VMKIT_ERROR_KVM_MISSING, VMKIT_HOST_NO_DEVICE,
-         "/dev/null/kvm is not there"},
-        {"/tmp", EIO, VMKIT_ERROR_KVM_FAILED, VMKIT_HOST_BROKEN, "opening /tmp: Is a directory"},
+         "/dev/null/kvm is not there", "/dev/null/kvm is not there; "},
+        {"/tmp", EIO, VMKIT_ERROR_KVM_FAILED, VMKIT_HOST_BROKEN, "opening /tmp: Is a directory",
+         "/tmp is something else than KVM: name its device"},
         {"/dev/null", EIO, VMKIT_ERROR_KVM_FAILED, VMKIT_HOST_BROKEN,
-         "KVM_GET_API_VERSION: this is no KVM device: Inappropriate ioctl for device"},
+         "KVM_GET_API_VERSION: this is no KVM device: Inappropriate ioctl for device",
+         "/dev/null is something else than KVM: name its device"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ASSERT_OK(vmkit_vm_config_set_kvm_path(vm_config, rows[i].path, &error));
         ASSERT_FAILS(make_vm(vm_config, &error), rows[i].err, rows[i].kind, rows[i].part);
         ASSERT_OK(vmkit_host_probe_path(rows[i].path, 0, &host, &error));
-        check_host(rows[i].status, rows[i].part, rows[i].path);
+        check_host(rows[i].status, rows[i].part, rows[i].advice);
     }
 }
 END_TEST
