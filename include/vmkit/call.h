@@ -127,7 +127,9 @@ struct vmkit_call {
  *
  * The function runs until it returns, with the program's signals, timers and descriptors in force,
  * and may make any system call but those of vmkit/guest.h, which answer -EBUSY. After
- * VMKIT_OUTCOME_RETURNED the program stands where it stood, and can be called again or run on.
+ * VMKIT_OUTCOME_RETURNED the program stands where it stood, and can be called again or run on; what
+ * a function leaves in MXCSR, the x87 state and vector registers stays there until a reset, and one
+ * that breaks the calling convention in these harms later calls.
  * After VMKIT_OUTCOME_PAUSED the call goes on by this function with the same function, result_kind
  * and arguments, the bytes that go in included; `data` may have moved, and the limits may be
  * others. See vmkit_sandbox_pause(). After any other outcome the program has ended.

@@ -165,8 +165,9 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs it; -ENOTSUP when it was not forked from
  *         a snapshot; -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host
  *         folder cannot be opened again as it was; -EMFILE, -ENFILE; -ENODEV and -EACCES without
- *         KVM; -EIO when KVM failed, and in a child of fork(2), whose parent made it; -ENOMEM. On
- *         an error it is as it was, or has failed and can be reset again or released.
+ *         KVM; -EIO when KVM failed, and in a child of fork(2), whose parent made it, unless the
+ *         sandbox has failed in that child; -ENOMEM. On an error it is as it was, or has failed and
+ *         can be reset again or released.
  *
  * Nothing of what it did is left, and it has what the configuration of its fork gave; the random
  * bytes are new ones. Output that was kept since is gone. A vmkit_sandbox_kill() before the reset
