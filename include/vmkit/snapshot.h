@@ -149,8 +149,9 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  *         without KVM; -EIO when KVM failed; -ENOMEM.
  *
  * The sandboxes share the snapshot's memory until they write to it, and never see what another one
- * wrote. Each has new random bytes (AT_RANDOM), and its statistics begin at zero. Any thread, and
- * any number at the same time.
+ * wrote. Each has new random bytes (AT_RANDOM), and its statistics begin at zero. The program's
+ * monotonic clocks go on from where they stood in the snapshot, also on another host; its date is
+ * the host's. Any thread, and any number at the same time.
  * @since 0.1
  */
 int
@@ -170,9 +171,10 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  *         can be reset again or released.
  *
  * Nothing of what it did is left, and it has what the configuration of its fork gave; the random
- * bytes are new ones. Output that was kept since is gone. A vmkit_sandbox_kill() before the reset
- * returns does not hold for a run after it. The time that it takes grows with the memory written
- * to, not with the memory there is. Any thread.
+ * bytes are new ones, and its monotonic clocks go on from where they stood in the snapshot. Output
+ * that was kept since is gone. A vmkit_sandbox_kill() before the reset returns does not hold for a
+ * run after it. The time that it takes grows with the memory written to, not with the memory there
+ * is. Any thread.
  * @since 0.1
  */
 int

@@ -10,6 +10,7 @@
 #include "util/checked.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 /* A negative clock number is ~pid << 3, with the kind of clock in the three low bits. */
@@ -31,11 +32,18 @@ vmk_clock_is_cpu(int32_t clock)
     return clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID || clock < 0;
 }
 
-/* The alarm clocks read as the clocks that they are made of, on hosts without an RTC as well. */
+static const clockid_t kept_clocks[VMK_CLOCK_KEPT] = {CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW,
+                                                      CLOCK_BOOTTIME};
+
+/* The alarm clocks read as the clocks that they are made of, on hosts without an RTC as well. So
+ * does the coarse monotonic one: it stands behind the clock that a snapshot keeps, and would go
+ * back by as much. */
 static clockid_t
 get_base(int32_t clock)
 {
     switch (clock) {
+    case CLOCK_MONOTONIC_COARSE:
+        return CLOCK_MONOTONIC;
     case CLOCK_REALTIME_ALARM:
         return CLOCK_REALTIME;
     case CLOCK_BOOTTIME_ALARM:
@@ -43,6 +51,16 @@ get_base(int32_t clock)
     default:
         return clock;
     }
+}
+
+static uint64_t
+get_offset(const struct vmk_process *process, clockid_t base)
+{
+    for (int i = 0; i < VMK_CLOCK_KEPT; i++) {
+        if (kept_clocks[i] == base)
+            return process->clock_offsets[i];
+    }
+    return 0;
 }
 
 int
@@ -55,14 +73,33 @@ vmk_clock_read(const struct vmk_process *process, int32_t clock, uint64_t *ret_n
         *ret_ns = vmk_process_cpu_ns(process);
         return 0;
     }
-    if (clock == CLOCK_MONOTONIC) {
-        *ret_ns = vmk_process_now_ns();
-        return 0;
-    }
-    if (clock > CLOCK_TAI || clock_gettime(get_base(clock), &now) < 0)
+    clockid_t base = get_base(clock);
+    if (clock > CLOCK_TAI || clock_gettime(base, &now) < 0)
         return -EINVAL;
-    *ret_ns = (uint64_t)now.tv_sec * VMK_NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    *ret_ns = (uint64_t)now.tv_sec * VMK_NS_PER_SECOND + (uint64_t)now.tv_nsec +
+              get_offset(process, base);
     return 0;
+}
+
+void
+vmk_clock_take(const struct vmk_process *process, uint64_t ret_readings[VMK_CLOCK_KEPT])
+{
+    for (int i = 0; i < VMK_CLOCK_KEPT; i++) {
+        ret_readings[i] = 0;
+        vmk_clock_read(process, kept_clocks[i], &ret_readings[i]);
+    }
+}
+
+void
+vmk_clock_continue(struct vmk_process *process, const uint64_t readings[VMK_CLOCK_KEPT])
+{
+    uint64_t host[VMK_CLOCK_KEPT];
+    memset(process->clock_offsets, 0, sizeof process->clock_offsets);
+    if (readings == NULL)
+        return;
+    vmk_clock_take(process, host);
+    for (int i = 0; i < VMK_CLOCK_KEPT; i++)
+        process->clock_offsets[i] = readings[i] - host[i];
 }
 
 uint64_t

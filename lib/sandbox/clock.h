@@ -10,6 +10,18 @@
 
 struct vmk_process;
 
+/* Clocks of the host that begin anew when it starts: monotonic, raw monotonic and boot time. A
+ * guest that goes on from a snapshot goes on by what they were there, on whichever host. */
+#define VMK_CLOCK_KEPT 3
+
+/* What they are for the guest by now. */
+void
+vmk_clock_take(const struct vmk_process *process, uint64_t ret_readings[VMK_CLOCK_KEPT]);
+
+/* Have them go on from there; NULL: as the host's. */
+void
+vmk_clock_continue(struct vmk_process *process, const uint64_t readings[VMK_CLOCK_KEPT]);
+
 /* Whether `clock` counts CPU time: the two named ones, or one that is derived from a process or
  * thread number (clock_getcpuclockid(3)). */
 bool

@@ -7,6 +7,7 @@
 #ifndef VMK_SANDBOX_PROCESS_H
 #define VMK_SANDBOX_PROCESS_H
 
+#include "sandbox/clock.h"
 #include "sandbox/task.h"
 #include "vm/kick_timer.h"
 
@@ -121,6 +122,9 @@ struct vmk_process {
     uint64_t cpu_deadline_ns;
 
     uint64_t output_bytes;
+
+    /* Added to the host's clocks for the guest, modulo 2^64, see clock.h. */
+    uint64_t clock_offsets[VMK_CLOCK_KEPT];
 
     /* Where the 16 random bytes of the program's start are (AT_RANDOM), 0 for nowhere; and a number
      * that no other fork of the same snapshot has, nor this one before it was reset. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/procfs_text.h"
 
+#include "sandbox/clock.h"
 #include "sandbox/files.h"
 #include "sandbox/guest_abi.h"
 #include "sandbox/node.h"
@@ -197,7 +198,9 @@ void
 vmk_proc_uptime(struct vmk_files *files, struct vmk_text *text)
 {
     /* CLOCK_MONOTONIC, which the guest reads anyway. */
-    uint64_t hundredths = vmk_process_now_ns() / (VMK_NS_PER_SECOND / 100);
+    uint64_t now = 0;
+    vmk_clock_read(files->process, CLOCK_MONOTONIC, &now);
+    uint64_t hundredths = now / (VMK_NS_PER_SECOND / 100);
     vmk_text_printf(text, "%" PRIu64 ".%02u 0.00\n", hundredths / 100,
                     (unsigned)(hundredths % 100));
 }

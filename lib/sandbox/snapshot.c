@@ -2,6 +2,7 @@
 #include "sandbox/snapshot.h"
 
 #include "arch/usermode.h"
+#include "sandbox/clock.h"
 #include "sandbox/config.h"
 #include "sandbox/files.h"
 #include "sandbox/program.h"
@@ -43,6 +44,8 @@ take(struct vmk_process_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error 
     snapshot->pause = process->pause;
     snapshot->instruction_pointer = vmk_usermode_get_pc(process->usermode);
     snapshot->has_timers = has_timers(process);
+    snapshot->has_clocks = true;
+    vmk_clock_take(process, snapshot->clocks);
     int r = remember_program(snapshot, process, ret_error);
     if (r == 0)
         r = vmk_state_save(process, &snapshot->process, ret_error);

@@ -27,6 +27,8 @@ struct vmk_process_snapshot {
     enum vmk_pause pause;
     uint64_t instruction_pointer;
     bool has_timers; /* Its process changes by itself. */
+    bool has_clocks; /* A file of before may have none, and goes on by the host's. */
+    uint64_t clocks[VMK_CLOCK_KEPT];
 };
 
 /* As the public functions of the same names. */

@@ -19,15 +19,17 @@
 #define SECTION_VCPU "sandbox-vcpu"
 #define SECTION_PAGES "sandbox-pages"
 #define SECTION_PROCESS "sandbox-process"
+#define SECTION_CLOCKS "sandbox-clocks"
 
 /* Of each, more than a sandbox can have. */
 #define HEAD_MAX UINT64_C(64)
+#define CLOCKS_MAX UINT64_C(64)
 #define VCPU_MAX (UINT64_C(1) << 20)
 #define PROCESS_MAX VMK_ARCHIVE_MAX_SECTION
 
 const struct vmk_archive_known vmk_process_sections[VMK_PROCESS_SECTIONS] = {
     {SECTION_HEAD, VERSION},    {SECTION_VCPU, VERSION},        {SECTION_PAGES, VERSION},
-    {SECTION_PROCESS, VERSION}, {VMK_PROGRAM_SECTION, VERSION},
+    {SECTION_PROCESS, VERSION}, {VMK_PROGRAM_SECTION, VERSION}, {SECTION_CLOCKS, VERSION},
 };
 
 static int
@@ -60,6 +62,31 @@ decode_head(const void *data, uint64_t size, struct vmk_process_snapshot *snapsh
     snapshot->state = ready == 1 ? VMK_SANDBOX_READY : VMK_SANDBOX_NEW;
     snapshot->pause = (enum vmk_pause)pause;
     snapshot->has_timers = timers == 1;
+    return 0;
+}
+
+static void
+encode_clocks(const struct vmk_process_snapshot *snapshot, struct vmk_bytes *bytes)
+{
+    for (int i = 0; i < VMK_CLOCK_KEPT && snapshot->has_clocks; i++)
+        vmk_bytes_put_u64(bytes, snapshot->clocks[i]);
+}
+
+static int
+decode_clocks(const void *data, uint64_t size, struct vmk_process_snapshot *snapshot,
+              vmkit_error **ret_error)
+{
+    struct vmk_byte_cursor in = {.data = data, .left = (size_t)size};
+    bool is_good = true;
+    for (int i = 0; i < VMK_CLOCK_KEPT; i++) {
+        snapshot->clocks[i] = vmk_cursor_get_u64(&in);
+        /* More would wrap around before the guest ends, and go back. */
+        is_good = is_good && snapshot->clocks[i] <= INT64_MAX;
+    }
+    snapshot->has_clocks = true;
+    if (in.failed || in.left != 0 || !is_good)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_BAD_SNAPSHOT,
+                             "the snapshot's section \"%s\" is damaged", SECTION_CLOCKS);
     return 0;
 }
 
@@ -143,6 +170,8 @@ make_parts(const struct vmk_process_snapshot *snapshot, const struct vmk_page_ru
     if (r == 0)
         r = put_program(&snapshot->config->program, bytes, ret_error);
     ends[3] = bytes->size;
+    encode_clocks(snapshot, bytes);
+    ends[4] = bytes->size;
     if (r == 0 && bytes->failed)
         r = no_memory(ret_error);
     if (r < 0)
@@ -155,6 +184,7 @@ make_parts(const struct vmk_process_snapshot *snapshot, const struct vmk_page_ru
     parts[3] = (struct part){SECTION_PROCESS, VMK_ARCHIVE_REQUIRED, snapshot->process.data,
                              snapshot->process.size};
     parts[4] = (struct part){VMK_PROGRAM_SECTION, 0, data + ends[2], ends[3] - ends[2]};
+    parts[5] = (struct part){SECTION_CLOCKS, 0, data + ends[3], ends[4] - ends[3]};
     return 0;
 }
 
@@ -238,6 +268,20 @@ open_head(const struct vmk_archive *archive, struct vmk_process_snapshot *snapsh
 }
 
 static int
+open_clocks(const struct vmk_archive *archive, struct vmk_process_snapshot *snapshot,
+            vmkit_error **ret_error)
+{
+    struct vmk_bytes bytes = {0};
+    if (vmk_archive_find_section(archive, SECTION_CLOCKS) == NULL)
+        return 0;
+    int r = read_section(archive, SECTION_CLOCKS, CLOCKS_MAX, &bytes, ret_error);
+    if (r == 0)
+        r = decode_clocks(bytes.data, bytes.size, snapshot, ret_error);
+    vmk_bytes_clear(&bytes);
+    return r;
+}
+
+static int
 open_process(const struct vmk_archive *archive, struct vmk_process_snapshot *snapshot,
              vmkit_error **ret_error)
 {
@@ -313,6 +357,8 @@ open_parts(struct vmk_archive *archive, uint64_t memory_limit,
            vmkit_error **ret_error)
 {
     int r = open_head(archive, snapshot, ret_error);
+    if (r == 0)
+        r = open_clocks(archive, snapshot, ret_error);
     if (r == 0)
         r = open_process(archive, snapshot, ret_error);
     if (r == 0)

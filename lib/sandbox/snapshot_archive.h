@@ -11,7 +11,7 @@
 #include "util/bytes.h"
 #include "vm/snapshot.h"
 
-#define VMK_PROCESS_SECTIONS 5
+#define VMK_PROCESS_SECTIONS 6
 
 extern const struct vmk_archive_known vmk_process_sections[VMK_PROCESS_SECTIONS];
 

@@ -3,6 +3,7 @@
 #include "sandbox/snapshot.h"
 
 #include "arch/usermode.h"
+#include "sandbox/clock.h"
 #include "sandbox/config.h"
 #include "sandbox/state.h"
 #include "util/error.h"
@@ -43,10 +44,12 @@ renew_random(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty)
 void
 vmk_fork_begin(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty)
 {
+    const struct vmk_process_snapshot *snapshot = sandbox->fork.snapshot;
     struct vmk_process *process = &sandbox->process;
     sandbox->suspended.what = VMK_SUSPENDED_NONE;
     process->ending = (struct vmk_ending){0};
-    process->pause = sandbox->fork.snapshot->pause;
+    process->pause = snapshot->pause;
+    vmk_clock_continue(process, snapshot->has_clocks ? snapshot->clocks : NULL);
     process->call_return_sp = 0;
     process->wait_paused = false;
     process->wait_until_ns = 0;

@@ -2,6 +2,7 @@
 /* What the guest has used, what there is, and how it is scheduled (getrusage(2), sysinfo(2),
  * sched(7)). It has one processor. */
 #include "sandbox/account.h"
+#include "sandbox/clock.h"
 #include "sandbox/guest_abi.h"
 #include "sandbox/process.h"
 #include "sandbox/syscall.h"
@@ -36,8 +37,10 @@ vmk_sys_getrusage(struct vmk_process *process, const uint64_t args[6])
 int64_t
 vmk_sys_sysinfo(struct vmk_process *process, const uint64_t args[6])
 {
+    uint64_t now = 0;
+    vmk_clock_read(process, CLOCK_MONOTONIC, &now);
     const struct vmk_guest_sysinfo info = {
-        .uptime_seconds = (int64_t)(vmk_process_now_ns() / VMK_NS_PER_SECOND),
+        .uptime_seconds = (int64_t)(now / VMK_NS_PER_SECOND),
         .total_ram = process->memory->limit,
         .free_ram = process->memory->limit - process->memory->used,
         .processes = 1,

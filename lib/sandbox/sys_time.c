@@ -2,7 +2,8 @@
 /*
  * Clocks and sleeping (clock_gettime(2), clock_nanosleep(2), adjtimex(2)).
  *
- * The guest reads the host's clocks and can set none. Its CPU clocks count the CPU time of the run;
+ * The guest reads the host's clocks, with an offset where they begin at the host's start (clock.h),
+ * and can set none. Its CPU clocks count the CPU time of the run;
  * for its one thread they are the same. Every sleep is a wait of the process, so that signals, the
  * limits and vmkit_sandbox_kill() end it.
  *
@@ -123,7 +124,9 @@ vmk_sys_times(struct vmk_process *process, const uint64_t args[6])
     struct vmk_guest_tms times = {.user = (int64_t)(vmk_process_cpu_ns(process) / NS_PER_TICK)};
     if (args[0] != 0 && vmk_uaccess_write(process->space, args[0], &times, sizeof times) < 0)
         return -EFAULT;
-    return (int64_t)(vmk_process_now_ns() / NS_PER_TICK);
+    uint64_t now = 0;
+    vmk_clock_read(process, CLOCK_MONOTONIC, &now);
+    return (int64_t)(now / NS_PER_TICK);
 }
 
 /* Sleep until a time of CLOCK_MONOTONIC; `remaining_va` may be 0. */

@@ -8,6 +8,7 @@
 #include "arch/x86_64/vcpu_state_private.h"
 #include "archive/archive.h"
 #include "harness.h"
+#include "sandbox/snapshot_archive.h"
 #include "sandbox_guest.h"
 #include "snapshot_guest.h"
 #include "usage.h"
@@ -169,7 +170,7 @@ says_the_same(vmkit_snapshot_file *changed, int good)
     EXPECT(vmkit_snapshot_file_open_fd(good, 0, &opened, &error));
     EXPECT(vmkit_snapshot_file_diff(opened, changed, &difference, &error));
     vmkit_snapshot_file_unref(opened);
-    return difference.sections_equal == 5 && difference.sections_changed == 0 &&
+    return difference.sections_equal == VMK_PROCESS_SECTIONS && difference.sections_changed == 0 &&
            difference.sections_only_in_first + difference.sections_only_in_second == 0 &&
            difference.pages_changed + difference.pages_unknown == 0;
 }

@@ -507,24 +507,41 @@ START_TEST(a_snapshot_of_a_sandbox_has_no_parent)
 END_TEST
 
 __asm__(".section .rodata\ngolden_sandbox: .incbin \"" GOLDEN_SANDBOX "\"\n"
-        "golden_sandbox_end: .byte 0\n.text\n");
+        "golden_clocks: .incbin \"" GOLDEN_CLOCKS "\"\n"
+        "golden_end: .byte 0\n.text\n");
 extern const uint8_t golden_sandbox[] __attribute__((visibility("hidden")));
-extern const uint8_t golden_sandbox_end[] __attribute__((visibility("hidden")));
+extern const uint8_t golden_clocks[] __attribute__((visibility("hidden")));
+extern const uint8_t golden_end[] __attribute__((visibility("hidden")));
+
+/* The clocks that the second of the files has; the first one is of before there were any. */
+static const uint64_t golden_times[VMK_CLOCK_KEPT] = {
+    UINT64_C(30414409214929), UINT64_C(30414159605000), UINT64_C(30414409215019)};
+
+static void
+check_golden_clocks(const vmkit_snapshot *opened, bool has_clocks)
+{
+    const struct vmk_process_snapshot *own = (const struct vmk_process_snapshot *)opened;
+    ck_assert_int_eq(own->has_clocks, has_clocks);
+    for (int i = 0; i < VMK_CLOCK_KEPT && has_clocks; i++)
+        ck_assert_uint_eq(own->clocks[i], golden_times[i]);
+}
 
 /* A file of guests/small.c that was kept is opened for ever. Whether it runs is up to the host. */
 START_TEST(a_file_of_version_1_is_opened)
 {
-    size_t size = (size_t)(golden_sandbox_end - golden_sandbox);
+    const uint8_t *golden = _i == 0 ? golden_sandbox : golden_clocks;
+    size_t size = (size_t)((_i == 0 ? golden_clocks : golden_end) - golden);
     struct vmkit_snapshot_info info = {.size = sizeof info};
     struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
     vmkit_sandbox *restored = NULL;
     vmkit_error *error = NULL;
     int fd = memfd_create("golden", MFD_CLOEXEC);
-    ck_assert_int_eq(write(fd, golden_sandbox, size), (ssize_t)size);
+    ck_assert_int_eq(write(fd, golden, size), (ssize_t)size);
     vmkit_snapshot *opened = snapshot_guest_open(fd, 0);
     ck_assert_int_eq(vmkit_snapshot_get_info(opened, &info, NULL), 0);
     ck_assert_uint_eq(info.kind, VMKIT_SNAPSHOT_OF_SANDBOX);
     ck_assert_uint_eq(info.memory_limit_bytes, 256 * MIB);
+    check_golden_clocks(opened, _i == 1);
     int r = vmkit_snapshot_fork(opened, NULL, &restored, &error);
     if (r == 0) {
         EXPECT(vmkit_sandbox_run(restored, &outcome, &error));
@@ -564,7 +581,7 @@ make_suite(void)
     tcase_add_test(tcase, a_save_that_is_cancelled_leaves_the_former_file);
     tcase_add_test(tcase, a_save_that_is_killed_leaves_a_whole_file);
     tcase_add_test(tcase, a_snapshot_of_a_sandbox_has_no_parent);
-    tcase_add_test(tcase, a_file_of_version_1_is_opened);
+    tcase_add_loop_test(tcase, a_file_of_version_1_is_opened, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -404,6 +406,73 @@ await(void)
     return read(30, text, 3) == 3 && strcmp(text, "two") == 0 ? (uint64_t)alarms : 0;
 }
 
+static uint64_t
+read_clock(clockid_t clock)
+{
+    struct timespec now = {0};
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t
+read_uptime(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) == 0 ? (uint64_t)info.uptime : 0;
+}
+
+/* Wait for a time of the clock, which a futex can wait for by the monotonic one alone. */
+static long
+wait_until(int way, clockid_t clock, const struct timespec *end)
+{
+    static uint32_t word;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    struct itimerspec expiry = {.it_value = *end};
+    sigset_t set;
+    timer_t timer;
+    if (way == 0)
+        return clock_nanosleep(clock, TIMER_ABSTIME, end, NULL);
+    if (way == 1)
+        return syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, end, NULL, FUTEX_BITSET_MATCH_ANY) ==
+                           -1 &&
+                       errno == ETIMEDOUT
+                   ? 0
+                   : -1;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    if (timer_create(clock, &event, &timer) < 0 ||
+        timer_settime(timer, TIMER_ABSTIME, &expiry, NULL) < 0)
+        return -1;
+    int got = sigwaitinfo(&set, NULL);
+    timer_delete(timer);
+    return got == SIGUSR2 ? 0 : -1;
+}
+
+/* Waits by each clock and in each way for a time that lies ahead. How many did not end there, or
+ * much later. */
+static uint64_t
+wait_by_clocks(uint64_t ahead)
+{
+    static const struct {
+        int way;
+        clockid_t clock;
+    } waits[] = {{0, CLOCK_MONOTONIC},
+                 {0, CLOCK_BOOTTIME},
+                 {1, CLOCK_MONOTONIC},
+                 {2, CLOCK_MONOTONIC},
+                 {2, CLOCK_BOOTTIME}};
+    uint64_t wrong = 0;
+    for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
+        uint64_t end = read_clock(waits[i].clock) + ahead;
+        struct timespec time = {(time_t)(end / 1000000000u), (long)(end % 1000000000u)};
+        long result = wait_until(waits[i].way, waits[i].clock, &time);
+        uint64_t now = read_clock(waits[i].clock);
+        wrong += result != 0 || now < end || now > end + 20000000000u;
+    }
+    return wrong;
+}
+
 static void
 serve(void)
 {
@@ -452,6 +521,12 @@ serve(void)
         shared.result = open_data();
     else if (is("read-data"))
         shared.result = read_data();
+    else if (is("clock"))
+        shared.result = read_clock((clockid_t)shared.argument);
+    else if (is("uptime"))
+        shared.result = read_uptime();
+    else if (is("wait-by-clocks"))
+        shared.result = wait_by_clocks(shared.argument);
     else if (is("ports"))
         __asm__ __volatile__("rep outsb" : : "d"(0xe0), "S"(table), "c"(1u << 30) : "memory");
     fflush(stdout);
