@@ -391,7 +391,11 @@ apply_option(struct run_options *options, int option, const char **environment, 
         return set_user(options->config, optarg);
     case OPTION_SAVE:
         options->save = optarg;
-        return true;
+        if (strcmp(optarg, "-") != 0)
+            return true;
+        run_complain("--save-at-ready takes a file: standard output is the program's own; ./- is a "
+                     "file of that name");
+        return false;
     case OPTION_RESTORE:
         options->restore = optarg;
         return true;

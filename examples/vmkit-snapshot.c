@@ -385,9 +385,33 @@ take_option(struct program *program, int option)
         return STATUS_GOOD;
     }
     default:
-        fputs(help, stderr);
+        /* getopt_long() said what is wrong. */
+        complain("'vmkit-snapshot --help' says how");
         return STATUS_TROUBLE;
     }
+}
+
+/* Whether the command line fits the command; what does not is said. */
+static bool
+check_command(const struct program *program, const struct command *command, const char *name)
+{
+    if (name == NULL)
+        complain("which command? info, verify, merge or diff");
+    else if (command == NULL)
+        complain("there is no command '%s', but info, verify, merge and diff", name);
+    else if (program->count < command->least)
+        complain("%s takes at least %d file%s, not %d", name, command->least,
+                 command->least == 1 ? "" : "s", program->count);
+    else if (program->count > MAX_FILES)
+        complain("%s takes up to %d files, not %d", name, MAX_FILES, program->count);
+    else if (command->writes && program->output == NULL)
+        complain("%s takes -o FILE, the file to write", name);
+    else if (!command->writes && program->output != NULL)
+        complain("%s writes no file, and takes no -o", name);
+    else
+        return true;
+    complain("'vmkit-snapshot --help' says how");
+    return false;
 }
 
 static int
@@ -413,11 +437,8 @@ run(struct program *program, int argc, char **argv)
         program->count = argc - optind - 1;
         program->paths = argv + optind + 1;
     }
-    if (command == NULL || program->count < command->least || program->count > MAX_FILES ||
-        command->writes != (program->output != NULL)) {
-        fputs(help, stderr);
+    if (!check_command(program, command, optind < argc ? argv[optind] : NULL))
         return STATUS_TROUBLE;
-    }
     vmkit_snapshot_options_set_progress(program->options, progress_tell, command->doing, NULL);
     progress_begin();
     status = command->run(program);
