@@ -87,7 +87,8 @@ struct vmkit_snapshot_info {
  *         -EMFILE, -ENFILE; -EIO when KVM or the host failed, and in a child of fork(2), whose
  *         parent made the sandbox; -ENOMEM.
  *
- * Its memory is copied, once. Any thread.
+ * Its memory is copied, once; of a fork, that part alone that was written to, and the rest is
+ * shared with the snapshot that it was forked from. Any thread.
  * @since 0.1
  */
 int
@@ -287,13 +288,14 @@ vmkit_snapshot_options_set_parent(vmkit_snapshot_options *options, vmkit_snapsho
  * @param options How to write it, and what it is an increment of; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, an empty path, one where a device, a FIFO or a socket stands, or a
- *         parent that has no file or whose memory ends elsewhere; -ENOTSUP for a parent of another
- *         kind, or of a snapshot of a sandbox; -E2BIG when the parents are 64 already, or the file
- *         would be above a limit of file sizes; -ECANCELED; -ENOSPC, -EACCES, -EISDIR, -ENOENT,
- *         -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS, -EPERM or -EIO from writing; -EMFILE, -ENFILE;
- *         -ENOMEM.
+ *         parent that has no file; -ENOTSUP for a parent of another kind; -E2BIG when the parents
+ *         are 64 already, or the file would be above a limit of file sizes; -ECANCELED; -ENOSPC,
+ *         -EACCES, -EISDIR, -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EROFS, -EPERM or -EIO from
+ *         writing; -EMFILE, -ENFILE; -ENOMEM.
  *
- * The same snapshot gives the same bytes, with the same options and zlib. Any thread.
+ * Of a sandbox's memory that lies elsewhere than in the parent, only what differs is written: pages
+ * that nobody wrote to since a fork lie where they did, and what is not known is compared. The same
+ * snapshot gives the same bytes, with the same options and zlib. Any thread.
  * @since 0.1
  */
 int
@@ -309,10 +311,10 @@ vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
  * @param options How to write it, and what it is an increment of; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL, a descriptor that is not open or stands elsewhere, or a parent
- *         that has no file or whose memory ends elsewhere; -EACCES for a descriptor that cannot be
- *         written to; -ENOTSUP for a block device, and a parent of another kind, or of a snapshot
- *         of a sandbox; -E2BIG when the parents are 64 already, or the file would be above a limit
- *         of file sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
+ *         that has no file; -EACCES for a descriptor that cannot be written to; -ENOTSUP for a
+ *         block device, and a parent of another kind; -E2BIG when the parents are 64 already, or
+ *         the file would be above a limit of file sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from
+ *         writing; -ENOMEM.
  *
  * A pipe without a reader is -EIO and no signal. Any thread.
  * @since 0.1
@@ -342,8 +344,10 @@ vmkit_snapshot_save_fd(vmkit_snapshot *snapshot, int fd, vmkit_snapshot_options 
  * Raw memory is mapped copy-on-write, and read when it is first touched: the file stays open as
  * long as the snapshot and its machines are there, and must stay as it is, see
  * VMKIT_SNAPSHOT_FILE_COPY. Of mapped memory no checksum is looked at:
- * vmkit_snapshot_file_verify(). Compressed memory is decompressed and checked, all of it. What the
- * machine's processor needs is compared when one is made from the snapshot. Any thread.
+ * vmkit_snapshot_file_verify(). Compressed memory is decompressed and checked, all of it, unless
+ * vmkit_snapshot_options_set_lazy() says otherwise, and so is what of a sandbox lies in very many
+ * places. What the machine's processor needs is compared when one is made from the snapshot. Any
+ * thread.
  * @since 0.1
  */
 int

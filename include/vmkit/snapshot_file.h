@@ -221,9 +221,9 @@ vmkit_snapshot_options_set_threads(vmkit_snapshot_options *options, uint32_t cou
  * host does not let this process handle faults of the kernel's, -ENOTSUP where its kernel has no
  * such call, and -EAGAIN where there is no further thread. Damage is found late: a machine that
  * touches a part that is damaged finds zeros there, and its run ends with -EIO and the kind
- * bad-snapshot. A child of fork(2) cannot use such a snapshot. Raw memory is read when it is
- * touched, and the compressed memory of a sandbox at once, whatever is said here. Of no effect
- * where a snapshot is not opened.
+ * bad-snapshot; so does saving the snapshot. A child of fork(2) cannot use such a snapshot. Raw
+ * memory is read when it is touched, whatever is said here. Of no effect where a snapshot is not
+ * opened.
  * @since 0.1
  */
 int

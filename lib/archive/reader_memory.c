@@ -99,13 +99,11 @@ vmk_archive_check_parent(const struct vmk_archive *archive, const struct vmk_arc
                               vmk_format_identity_text(&parent->identity, found));
     /* What is one less each time comes to an end. */
     if (parent->depth + 1 != archive->info.depth ||
-        parent->memory_size != archive->info.memory_size ||
         strcmp(parent->architecture, archive->info.architecture) != 0)
         return VMK_FORMAT_BAD(archive->name,
-                              "it is number %u of a chain with %" PRIu64 " bytes of memory of %s,"
-                              " and its parent %s number %u with %" PRIu64 " of %s",
-                              archive->info.depth, archive->info.memory_size,
-                              archive->info.architecture, name, parent->depth, parent->memory_size,
+                              "it is number %u of a chain with memory of %s, and its parent %s"
+                              " number %u with memory of %s",
+                              archive->info.depth, archive->info.architecture, name, parent->depth,
                               parent->architecture);
     return 0;
 }
@@ -139,6 +137,15 @@ vmk_archive_find(const struct vmk_archive *archive, uint64_t page, struct vmk_ar
     uint64_t count = UINT64_MAX;
     const struct vmk_archive_extent *extent;
     for (;; archive = archive->parent) {
+        /* A parent whose memory ends before its child's. */
+        if (page >= archive->index.pages) {
+            *ret_run = (struct vmk_archive_run){.page = page,
+                                                .count = count,
+                                                .state = VMK_ARCHIVE_ZERO,
+                                                .fd = -1,
+                                                .owner = archive};
+            return;
+        }
         extent = vmk_index_find(&archive->index, page);
         uint64_t left = extent[1].page - page;
         count = left < count ? left : count;

@@ -72,6 +72,30 @@ vmk_image_builder_add(struct vmk_image_builder *builder, uint64_t address,
                       const struct vmkit_memory *memory, uint64_t offset, uint64_t size,
                       vmkit_error **ret_error);
 
+/* The same of bytes that are there as long as the call lasts. */
+int
+vmk_image_builder_add_bytes(struct vmk_image_builder *builder, uint64_t address,
+                            const uint8_t *bytes, uint64_t size, vmkit_error **ret_error);
+
+/* Before anything is added: what is copied lies in its store where it lies in the image, below
+ * `size`, so that one mapping shows all of it, whatever zeros are in between. */
+int
+vmk_image_builder_set_in_place(struct vmk_image_builder *builder, uint64_t size,
+                               vmkit_error **ret_error);
+
+/* The same of a store whose runs are added: it is zeros wherever the image has no run of it. NULL:
+ * the one that the base has, all of which is added. */
+void
+vmk_image_builder_set_sparse(struct vmk_image_builder *builder,
+                             const struct vmk_image_store *store);
+
+/* Add what another image has below `size`, as long as nothing was added before. What lies in the
+ * same place as in the base is not looked at; of the rest, pages that hold the same are the base's.
+ * -EIO when a part cannot be read. */
+int
+vmk_image_builder_add_image(struct vmk_image_builder *builder, const struct vmk_image *image,
+                            uint64_t size, vmkit_error **ret_error);
+
 /* Add [address, address + size) as it is in the base, above all that was added before. */
 int
 vmk_image_builder_add_base(struct vmk_image_builder *builder, uint64_t address, uint64_t size,
@@ -120,6 +144,20 @@ vmk_image_is_lazy(const struct vmk_image *image);
 /* Copy whole pages out. -EFAULT when the file behind them has become shorter. */
 int
 vmk_image_read(const struct vmk_image *image, uint64_t address, void *buffer, size_t size);
+
+/* Where mappings have to be for a copy of the image below `end`: up to `room` of them, in ascending
+ * order. Returns how many there are. */
+size_t
+vmk_image_list_mappings(const struct vmk_image *image, uint64_t end, struct vmk_image_run *ret_runs,
+                        size_t room);
+
+/* Map one of them at `to`, copy-on-write. What is made where it is touched is until
+ * vmk_image_forget() says that the mappings in a range are about to go. */
+int
+vmk_image_map(const struct vmk_image_run *run, void *to, vmkit_error **ret_error);
+
+void
+vmk_image_forget(const struct vmk_image *image, const void *address, uint64_t size);
 
 /* Memory of `size` bytes that is a copy of the image from `address` on, made page by page as it is
  * written to. */

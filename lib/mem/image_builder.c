@@ -26,8 +26,9 @@ struct vmk_image_builder {
     struct vmk_image_store *store; /* NULL as long as nothing was copied */
     uint64_t used;                 /* of the store */
     uint64_t end;                  /* of what was added */
-    uint8_t *bytes;                /* of the memory, one chunk */
-    uint8_t *base_bytes;           /* what the base has there */
+    bool in_place;
+    uint8_t *bytes;      /* of the memory, one chunk */
+    uint8_t *base_bytes; /* what the base has there */
 };
 
 static int
@@ -97,7 +98,8 @@ extends(const struct vmk_image_builder *builder, const struct vmk_image_run *las
     uint64_t apart = run->address - (last->address + last->size);
     return last->store == run->store && run->offset >= last->offset &&
            run->offset - last->offset == run->address - last->address &&
-           (apart == 0 || (run->store == builder->store && apart < GAP_LIMIT));
+           (apart == 0 ||
+            (run->store == builder->store && !builder->in_place && apart < GAP_LIMIT));
 }
 
 static int
@@ -173,14 +175,18 @@ make_store(struct vmk_image_builder *builder, vmkit_error **ret_error)
 
 /* Room for a range in the store. */
 static int
-reserve(struct vmk_image_builder *builder, uint64_t size, uint64_t *ret_offset,
+reserve(struct vmk_image_builder *builder, uint64_t address, uint64_t size, uint64_t *ret_offset,
         vmkit_error **ret_error)
 {
     uint64_t end;
     int result = builder->store == NULL ? make_store(builder, ret_error) : 0;
     if (result < 0)
         return result;
-    if (!vmk_add_u64(builder->used, size, &end))
+    if (builder->in_place && vmk_range_inside(address, size, 0, builder->used)) {
+        *ret_offset = address;
+        return 0;
+    }
+    if (builder->in_place || !vmk_add_u64(builder->used, size, &end))
         return fail_memory(ret_error);
     result = vmk_descriptor_set_size(builder->store->fd, end);
     if (result < 0)
@@ -217,40 +223,42 @@ is_zero(const uint8_t *page)
 
 enum place { PLACE_ZERO, PLACE_BASE, PLACE_STORE };
 
-/* What becomes of one page of the chunk. */
+/* What becomes of one page of a chunk. */
 static enum place
-judge(const struct vmk_image_builder *builder, size_t at)
+judge(const struct vmk_image_builder *builder, const uint8_t *bytes, size_t at)
 {
-    const uint8_t *page = builder->bytes + at;
+    const uint8_t *page = bytes + at;
     if (builder->base != NULL && memcmp(page, builder->base_bytes + at, VMK_IMAGE_PAGE) == 0)
         return PLACE_BASE;
     return is_zero(page) ? PLACE_ZERO : PLACE_STORE;
 }
 
-/* `size` bytes of the chunk, which lie in one place. */
+/* What is at `run` if it is not the base's: bytes that go there, or NULL when they are there. */
 static int
-put(struct vmk_image_builder *builder, enum place place, uint64_t address, uint64_t offset,
-    size_t at, size_t size, vmkit_error **ret_error)
+put(struct vmk_image_builder *builder, enum place place, const struct vmk_image_run *run,
+    const uint8_t *bytes, vmkit_error **ret_error)
 {
     if (place == PLACE_ZERO)
         return 0;
     if (place == PLACE_BASE)
-        return push_base(builder, address + at, size, ret_error);
-    const struct vmk_image_run run = {address + at, size, builder->store, offset + at};
-    int result = write_store(builder, run.offset, builder->bytes + at, size, ret_error);
-    return result < 0 ? result : push(builder, &run, ret_error);
+        return push_base(builder, run->address, run->size, ret_error);
+    int result =
+        bytes == NULL ? 0 : write_store(builder, run->offset, bytes, (size_t)run->size, ret_error);
+    return result < 0 ? result : push(builder, run, ret_error);
 }
 
+/* A chunk whose pages are `bytes`, for `to` unless they are there. */
 static int
-put_chunk(struct vmk_image_builder *builder, uint64_t address, uint64_t offset, size_t size,
-          vmkit_error **ret_error)
+put_chunk(struct vmk_image_builder *builder, const uint8_t *bytes, const struct vmk_image_run *to,
+          bool is_there, vmkit_error **ret_error)
 {
-    for (size_t at = 0; at < size;) {
-        enum place place = judge(builder, at);
+    for (size_t at = 0; at < to->size;) {
+        enum place place = judge(builder, bytes, at);
         size_t end = at + VMK_IMAGE_PAGE;
-        while (end < size && judge(builder, end) == place)
+        while (end < to->size && judge(builder, bytes, end) == place)
             end += VMK_IMAGE_PAGE;
-        int result = put(builder, place, address, offset, at, end - at, ret_error);
+        const struct vmk_image_run part = {to->address + at, end - at, to->store, to->offset + at};
+        int result = put(builder, place, &part, is_there ? NULL : bytes + at, ret_error);
         if (result < 0)
             return result;
         at = end;
@@ -259,18 +267,47 @@ put_chunk(struct vmk_image_builder *builder, uint64_t address, uint64_t offset, 
 }
 
 static int
-read_chunk(struct vmk_image_builder *builder, uint64_t address, const struct vmkit_memory *memory,
-           uint64_t offset, size_t size, vmkit_error **ret_error)
+fail_read(int result, uint64_t address, size_t size, vmkit_error **ret_error)
 {
-    int result = vmk_memory_read(memory, offset, builder->bytes, size);
-    if (result == 0 && builder->base != NULL)
-        result = vmk_image_read(builder->base, address, builder->base_bytes, size);
-    if (result == 0)
-        return 0;
     return vmk_error_set(ret_error, -result, VMKIT_ERROR_IO,
                          "the memory behind guest addresses [0x%" PRIx64
                          ", +0x%zx) is not accessible",
                          address, size);
+}
+
+/* What the base has where a chunk is. */
+static int
+read_base(struct vmk_image_builder *builder, uint64_t address, size_t size, vmkit_error **ret_error)
+{
+    int result = builder->base == NULL
+                     ? 0
+                     : vmk_image_read(builder->base, address, builder->base_bytes, size);
+    return result < 0 ? fail_read(result, address, size, ret_error) : 0;
+}
+
+/* Bytes, or where there are none, the memory from `offset` on. */
+static int
+add(struct vmk_image_builder *builder, uint64_t address, const uint8_t *bytes,
+    const struct vmkit_memory *memory, uint64_t offset, uint64_t size, vmkit_error **ret_error)
+{
+    uint64_t place = 0;
+    int result = check_range(builder, address, size, ret_error);
+    if (result == 0)
+        result = reserve(builder, address, size, &place, ret_error);
+    for (uint64_t done = 0; result == 0 && done < size;) {
+        size_t now = (size_t)(size - done < CHUNK ? size - done : CHUNK);
+        const struct vmk_image_run to = {address + done, now, builder->store, place + done};
+        const uint8_t *from = bytes == NULL ? builder->bytes : bytes + done;
+        if (bytes == NULL)
+            result = vmk_memory_read(memory, offset + done, builder->bytes, now);
+        if (result < 0)
+            return fail_read(result, to.address, now, ret_error);
+        result = read_base(builder, to.address, now, ret_error);
+        if (result == 0)
+            result = put_chunk(builder, from, &to, false, ret_error);
+        done += now;
+    }
+    return result;
 }
 
 int
@@ -278,18 +315,69 @@ vmk_image_builder_add(struct vmk_image_builder *builder, uint64_t address,
                       const struct vmkit_memory *memory, uint64_t offset, uint64_t size,
                       vmkit_error **ret_error)
 {
-    uint64_t place = 0;
-    int result = check_range(builder, address, size, ret_error);
+    return add(builder, address, NULL, memory, offset, size, ret_error);
+}
+
+int
+vmk_image_builder_add_bytes(struct vmk_image_builder *builder, uint64_t address,
+                            const uint8_t *bytes, uint64_t size, vmkit_error **ret_error)
+{
+    return add(builder, address, bytes, NULL, 0, size, ret_error);
+}
+
+int
+vmk_image_builder_set_in_place(struct vmk_image_builder *builder, uint64_t size,
+                               vmkit_error **ret_error)
+{
+    uint64_t offset;
+    int result = reserve(builder, 0, size, &offset, ret_error);
+    if (result < 0)
+        return result;
+    builder->in_place = true;
+    builder->image->sparse = builder->store;
+    return 0;
+}
+
+void
+vmk_image_builder_set_sparse(struct vmk_image_builder *builder, const struct vmk_image_store *store)
+{
+    const struct vmk_image *base = builder->base;
+    builder->image->sparse = store == NULL && base != NULL ? base->sparse : store;
+}
+
+/* Where what is read is the image's own, and what cannot be read was not made by the caller. */
+static int
+compare_chunk(struct vmk_image_builder *builder, const struct vmk_image *image,
+              const struct vmk_image_run *run, vmkit_error **ret_error)
+{
+    int result = vmk_image_read(image, run->address, builder->bytes, (size_t)run->size);
     if (result == 0)
-        result = reserve(builder, size, &place, ret_error);
-    for (uint64_t done = 0; result == 0 && done < size;) {
-        size_t now = (size_t)(size - done < CHUNK ? size - done : CHUNK);
-        result = read_chunk(builder, address + done, memory, offset + done, now, ret_error);
-        if (result == 0)
-            result = put_chunk(builder, address + done, place + done, now, ret_error);
-        done += now;
+        result =
+            vmk_image_read(builder->base, run->address, builder->base_bytes, (size_t)run->size);
+    if (result < 0 && vmk_image_check(image, ret_error) == 0 &&
+        vmk_image_check(builder->base, ret_error) == 0)
+        fail_read(result == -ENOMEM ? result : -EIO, run->address, (size_t)run->size, ret_error);
+    if (result < 0)
+        return result == -ENOMEM ? result : -EIO;
+    return put_chunk(builder, builder->bytes, run, true, ret_error);
+}
+
+int
+vmk_image_builder_add_image(struct vmk_image_builder *builder, const struct vmk_image *image,
+                            uint64_t size, vmkit_error **ret_error)
+{
+    struct vmk_image_run run;
+    uint64_t at = 0;
+    int result = check_range(builder, 0, size, ret_error);
+    while (result == 0 && vmk_image_find_changed(image, builder->base, at, size, &run)) {
+        result = push_base(builder, at, run.address - at, ret_error);
+        run.size = run.size < CHUNK ? run.size : CHUNK;
+        if (result == 0 && run.store != NULL)
+            result = builder->base == NULL ? push(builder, &run, ret_error)
+                                           : compare_chunk(builder, image, &run, ret_error);
+        at = run.address + run.size;
     }
-    return result;
+    return result < 0 || at == size ? result : push_base(builder, at, size - at, ret_error);
 }
 
 int

@@ -22,18 +22,77 @@ struct mapping {
     struct vmk_image *watched; /* one that is made where the mapping is touched; else NULL */
 };
 
+void
+vmk_image_forget(const struct vmk_image *image, const void *address, uint64_t size)
+{
+    const struct vmk_image_store *before = NULL;
+    for (size_t i = 0; image != NULL && i < image->count; i++) {
+        const struct vmk_image_store *store = image->runs[i].store;
+        if (store->demand != NULL && store != before)
+            vmk_demand_forget(store->demand, address, size);
+        before = store;
+    }
+}
+
 static void
 unmap(void *user_data)
 {
     struct mapping *mapping = user_data;
-    const struct vmk_image *watched = mapping->watched;
-    for (size_t i = 0; watched != NULL && i < watched->count; i++) {
-        if (watched->runs[i].store->demand != NULL)
-            vmk_demand_forget(watched->runs[i].store->demand, mapping->address, mapping->size);
-    }
+    vmk_image_forget(mapping->watched, mapping->address, mapping->size);
     munmap(mapping->address, mapping->size);
     vmk_image_unref(mapping->watched);
     free(mapping);
+}
+
+/* What lies at `address`, below `end`, as far as one mapping shows it. */
+static void
+find_mapping(const struct vmk_image *image, uint64_t address, uint64_t end,
+             struct vmk_image_run *ret_run)
+{
+    struct vmk_image_run next;
+    vmk_image_find(image, address, ret_run);
+    while (ret_run->store != NULL && ret_run->store == image->sparse) {
+        vmk_image_find(image, ret_run->address + ret_run->size, &next);
+        if (next.store == NULL)
+            vmk_image_find(image, next.address + next.size, &next);
+        if (next.store != ret_run->store || next.address >= end ||
+            next.offset - ret_run->offset != next.address - ret_run->address)
+            break;
+        ret_run->size = next.address + next.size - ret_run->address;
+    }
+    if (ret_run->size > end - address)
+        ret_run->size = end - address;
+}
+
+size_t
+vmk_image_list_mappings(const struct vmk_image *image, uint64_t end, struct vmk_image_run *ret_runs,
+                        size_t room)
+{
+    size_t count = 0;
+    struct vmk_image_run run;
+    for (uint64_t at = 0; at < end; at += run.size) {
+        find_mapping(image, at, end, &run);
+        if (run.store == NULL)
+            continue;
+        if (count < room)
+            ret_runs[count] = run;
+        count++;
+    }
+    return count;
+}
+
+int
+vmk_image_map(const struct vmk_image_run *run, void *to, vmkit_error **ret_error)
+{
+    void *at = mmap(to, run->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                    run->store->fd, (off_t)run->offset);
+    if (at == MAP_FAILED)
+        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_OUT_OF_MEMORY,
+                                   "mapping a snapshot's memory of %" PRIu64 " bytes at 0x%" PRIx64,
+                                   run->size, run->address);
+    return run->store->demand == NULL
+               ? 0
+               : vmk_demand_watch(run->store->demand, to, run->size, run->offset, ret_error);
 }
 
 static int
@@ -42,13 +101,7 @@ place_run(const struct vmk_image *image, const struct vmk_image_run *run, uint8_
 {
     if (many && run->size < SMALL_RUN)
         return vmk_image_read(image, run->address, to, (size_t)run->size);
-    void *at = mmap(to, run->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-                    run->store->fd, (off_t)run->offset);
-    if (at == MAP_FAILED)
-        return -vmk_error_filter(errno);
-    return run->store->demand == NULL
-               ? 0
-               : vmk_demand_watch(run->store->demand, to, run->size, run->offset, ret_error);
+    return vmk_image_map(run, to, ret_error);
 }
 
 static int
@@ -58,9 +111,7 @@ place_all(const struct vmk_image *image, uint64_t address, const struct mapping 
     bool many = image != NULL && image->count > MANY_RUNS;
     for (uint64_t done = 0; done < mapping->size;) {
         struct vmk_image_run run;
-        vmk_image_find(image, address + done, &run);
-        if (run.size > mapping->size - done)
-            run.size = mapping->size - done;
+        find_mapping(image, address + done, address + mapping->size, &run);
         int result = 0;
         if (run.store != NULL)
             result = place_run(image, &run, mapping->address + done, many, ret_error);

@@ -24,6 +24,9 @@ struct vmk_image {
     struct vmk_image_run *runs;
     size_t count;
     size_t capacity;
+    /* One of these stores, or NULL: between two runs of it that are as far from each other as they
+     * are in the store, and without another run in between, the store is zeros too. */
+    const struct vmk_image_store *sparse;
 };
 
 struct vmk_image_store *

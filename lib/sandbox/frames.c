@@ -78,9 +78,9 @@ vmk_frames_free(struct vmk_frames *frames)
     if (frames == NULL)
         return;
     vmk_memory_account_uncharge(frames->account, frames->used);
+    vmk_frames_forget_copy(frames);
     munmap(frames->memory, frames->size);
     free(frames->blocks);
-    vmk_frames_forget_copy(frames);
     free(frames);
 }
 

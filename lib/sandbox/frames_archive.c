@@ -11,21 +11,12 @@
 #include "archive/archive.h"
 #include "sandbox/page_runs.h"
 #include "util/checked.h"
-#include "util/descriptor.h"
 #include "util/error.h"
+#include "vm/snapshot_memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-/* More places than these are read into one: each is a mapping of every copy, and a process has only
- * so many (vm.max_map_count). */
-#define RUNS_MAX 32
-
-/* Frames for tables come in pieces of this size. */
-#define GROW_SIZE (16 * (uint64_t)VMK_PAGE_SIZE)
 
 /* How far apart guest memory may lie, in limits: KVM keeps books on all of it. */
 #define SPREAD_MAX 8
@@ -35,11 +26,11 @@ struct opening {
     const struct vmk_page_runs *runs;
     uint64_t limit;       /* Of guest memory, */
     uint64_t host_limit;  /* and of what is made or read for it at once. */
-    uint64_t data_size;   /* Guest memory up to the end of what the archive has. */
-    uint64_t reserved;    /* Address space behind image->memory. */
-    uint64_t tables_size; /* Of tables_fd, as far as it is mapped, */
-    uint64_t tables_used; /* and handed out, */
-    uint64_t next;        /* at this gpa. */
+    uint64_t reserved;    /* Address space */
+    uint8_t *tables;      /* for guest memory of which only tables are there, */
+    uint64_t first;       /* from this gpa on, */
+    uint64_t next;        /* to this one; */
+    uint64_t tables_used; /* so many bytes. */
 };
 
 static int
@@ -82,14 +73,15 @@ static int
 reserve(struct opening *opening)
 {
     uint64_t size = 0;
-    if (!vmk_add_u64(opening->data_size, opening->limit, &size) ||
+    if (!vmk_add_u64(opening->first, opening->limit, &size) ||
         !vmk_add_u64(size, HOLE_END - HOLE_START + 2 * (uint64_t)BLOCK_SIZE, &size))
         return -ENOMEM;
-    void *memory = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
     madvise(memory, size, MADV_DONTDUMP);
-    opening->image->memory = memory;
+    opening->tables = memory;
     opening->image->size = opening->reserved = size;
     return 0;
 }
@@ -138,171 +130,34 @@ take_runs(struct opening *opening, vmkit_error **ret_error)
     return 0;
 }
 
+/* What the file holds below the end of its pages. */
 static int
-add_run(struct vmk_frames_image *image, const struct image_run *run)
-{
-    struct image_run *last = image->run_count == 0 ? NULL : &image->runs[image->run_count - 1];
-    if (last != NULL && last->fd == run->fd && last->gpa + last->size == run->gpa &&
-        last->offset + last->size == run->offset) {
-        last->size += run->size;
-        return 0;
-    }
-    struct image_run *runs = realloc(image->runs, (image->run_count + 1) * sizeof *runs);
-    if (runs == NULL)
-        return -ENOMEM;
-    runs[image->run_count++] = *run;
-    image->runs = runs;
-    return 0;
-}
-
-/* The archive's data as runs of its files; *ret_mappable is false when they cannot all be mapped.
- */
-static int
-list_data(struct opening *opening, bool *ret_mappable)
-{
-    struct vmk_frames_image *image = opening->image;
-    uint64_t pages = opening->data_size / VMK_PAGE_SIZE;
-    struct vmk_archive_run found;
-    *ret_mappable = true;
-    for (uint64_t page = 0; page < pages; page += found.count) {
-        vmk_archive_find(image->archive, page, &found);
-        if (found.state != VMK_ARCHIVE_DATA)
-            continue;
-        uint64_t count = found.count < pages - page ? found.count : pages - page;
-        image->data_bytes += count * VMK_PAGE_SIZE;
-        *ret_mappable = *ret_mappable && !found.compressed && image->run_count < RUNS_MAX;
-        if (!*ret_mappable)
-            continue;
-        const struct image_run run = {page * VMK_PAGE_SIZE, count * VMK_PAGE_SIZE, found.fd,
-                                      found.offset};
-        if (add_run(image, &run) < 0)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-static int
-map_run(struct vmk_frames_image *image, const struct image_run *run)
-{
-    void *at = mmap(image->memory + run->gpa, run->size, PROT_READ, MAP_PRIVATE | MAP_FIXED,
-                    run->fd, (off_t)run->offset);
-    if (at == MAP_FAILED)
-        return errno == ENOMEM ? -ENOMEM : -EIO;
-    madvise(at, run->size, MADV_DONTDUMP);
-    return 0;
-}
-
-/* The pages that are in use, as far as they follow each other. */
-static int
-list_targets(const struct opening *opening, struct vmk_archive_target **ret_targets,
-             size_t *ret_count)
-{
-    const struct vmk_frames_image *image = opening->image;
-    struct vmk_archive_target *targets = malloc(opening->runs->count * sizeof *targets);
-    size_t count = 0;
-    if (targets == NULL)
-        return -ENOMEM;
-    for (uint64_t gpa = VMK_PAGE_SIZE; gpa < opening->data_size; gpa += VMK_PAGE_SIZE) {
-        const struct block *block = &image->blocks[gpa / BLOCK_SIZE];
-        uint64_t frame = gpa % BLOCK_SIZE / VMK_PAGE_SIZE;
-        if ((block->taken[frame / 64] >> (frame % 64) & 1) == 0)
-            continue;
-        if (count > 0 && targets[count - 1].gpa + targets[count - 1].size == gpa)
-            targets[count - 1].size += VMK_PAGE_SIZE;
-        else
-            targets[count++] = (struct vmk_archive_target){gpa, VMK_PAGE_SIZE, image->memory + gpa};
-    }
-    *ret_targets = targets;
-    *ret_count = count;
-    return 0;
-}
-
-/* What is in use, read and checked, into a memfd. */
-static int
-read_data(struct opening *opening, const struct vmk_archive_settings *settings,
+open_data(struct opening *opening, struct vmk_archive *archive,
+          const struct vmk_frames_image *parent, const struct vmk_archive_settings *settings,
           vmkit_error **ret_error)
 {
-    struct vmk_frames_image *image = opening->image;
-    struct vmk_archive_target *targets = NULL;
-    size_t count = 0;
-    if (image->data_bytes > opening->host_limit)
-        return too_much(opening, "scattered pages", ret_error);
-    image->data_fd = vmk_frames_image_make_file(opening->data_size);
-    int r = image->data_fd < 0 ? image->data_fd : list_targets(opening, &targets, &count);
-    if (r == 0 && mmap(image->memory, opening->data_size, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_FIXED, image->data_fd, 0) == MAP_FAILED)
-        r = -ENOMEM;
-    if (r < 0) {
-        free(targets);
-        return vmk_frames_image_fail(r, opening->data_size, ret_error);
-    }
-    r = vmk_archive_load(image->archive, targets, count, VMK_ARCHIVE_SKIP_ZEROS, settings,
-                         ret_error);
-    free(targets);
-    if (r < 0)
-        return r;
-    const struct image_run all = {0, opening->data_size, image->data_fd, 0};
-    image->run_count = 0;
-    r = add_run(image, &all);
+    const struct vmk_snapshot_memory_use use = {.size = opening->runs->end,
+                                                .in_place = true,
+                                                .raw_mappings = FILE_MAPPINGS_MAX,
+                                                .read_limit = opening->host_limit};
+    struct vmk_image *base = NULL;
+    int r = parent == NULL ? 0 : vmk_frames_image_get_contents(parent, &base, ret_error);
     if (r == 0)
-        r = map_run(image, &all);
-    if (r == 0)
-        r = vmk_frames_image_seal(image->data_fd);
-    return r < 0 ? vmk_frames_image_fail(r, opening->data_size, ret_error) : 0;
-}
-
-static int
-open_data(struct opening *opening, const struct vmk_archive_settings *settings,
-          vmkit_error **ret_error)
-{
-    struct vmk_frames_image *image = opening->image;
-    bool mappable = true;
-    int r = list_data(opening, &mappable);
-    if (r == 0 && !mappable)
-        return read_data(opening, settings, ret_error);
-    for (size_t i = 0; i < image->run_count && r == 0; i++)
-        r = map_run(image, &image->runs[i]);
-    return r < 0 ? vmk_frames_image_fail(r, opening->data_size, ret_error) : 0;
-}
-
-static bool
-allocate(int fd, uint64_t offset, uint64_t size)
-{
-    int r;
-    do
-        r = fallocate(fd, 0, (off_t)offset, (off_t)size);
-    while (r < 0 && errno == EINTR);
-    return r == 0;
-}
-
-/* Further frames for tables. What the host has no pages for is an error here, and would be a signal
- * where they are touched. */
-static bool
-grow(struct opening *opening)
-{
-    struct vmk_frames_image *image = opening->image;
-    if (opening->next == HOLE_START)
-        opening->next = HOLE_END;
-    uint64_t size = opening->tables_size + GROW_SIZE;
-    const struct image_run run = {opening->next, GROW_SIZE, image->tables_fd, opening->tables_size};
-    if (!vmk_range_inside(run.gpa, run.size, 0, opening->reserved) ||
-        vmk_descriptor_set_size(image->tables_fd, size) < 0 ||
-        !allocate(run.fd, run.offset, run.size) ||
-        mmap(image->memory + run.gpa, run.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-             run.fd, (off_t)run.offset) == MAP_FAILED)
-        return false;
-    opening->tables_size = size;
-    return add_run(image, &run) == 0;
+        r = vmk_snapshot_memory_open(archive, base, &use, settings, &opening->image->contents,
+                                     ret_error);
+    vmk_image_unref(base);
+    return r;
 }
 
 static uint64_t
 alloc_table(void *user_data)
 {
     struct opening *opening = user_data;
+    if (opening->next == HOLE_START)
+        opening->next = HOLE_END;
     if (opening->limit - opening->runs->total - opening->tables_used < VMK_PAGE_SIZE ||
-        opening->host_limit - opening->tables_used < VMK_PAGE_SIZE)
-        return 0;
-    if (opening->tables_used == opening->tables_size && !grow(opening))
+        opening->host_limit - opening->tables_used < VMK_PAGE_SIZE ||
+        opening->next >= opening->reserved)
         return 0;
     uint64_t gpa = opening->next;
     take(opening->image, gpa);
@@ -316,10 +171,7 @@ make_tables(struct opening *opening, vmk_frames_lay_out_fn *lay_out, void *user_
             struct vmk_paging *paging)
 {
     struct vmk_frames_image *image = opening->image;
-    image->tables_fd = vmk_frames_image_make_file(0);
-    if (image->tables_fd < 0)
-        return image->tables_fd;
-    int r = vmk_paging_init(paging, image->memory, image->size, alloc_table, opening);
+    int r = vmk_paging_init(paging, opening->tables, opening->reserved, alloc_table, opening);
     for (size_t i = 0; i < opening->runs->count && r == 0; i++) {
         const struct vmk_page_run *run = &opening->runs->items[i];
         r = vmk_paging_map(paging, run->va, run->gpa, run->size, run->rights, run->large);
@@ -330,80 +182,106 @@ make_tables(struct opening *opening, vmk_frames_lay_out_fn *lay_out, void *user_
     return r == 0 ? vmk_paging_list_tables(paging, &image->tables) : r;
 }
 
-/* From here on the tables are as all others of an image: nobody changes them. */
-static int
-keep_tables(struct opening *opening)
+/* From here on the image is as all others. */
+static void
+set_size(struct opening *opening)
 {
     struct vmk_frames_image *image = opening->image;
-    int r = 0;
-    for (size_t i = 0; i < image->run_count && r == 0; i++) {
-        if (image->runs[i].fd == image->tables_fd)
-            r = map_run(image, &image->runs[i]);
-    }
-    if (r == 0)
-        r = vmk_frames_image_seal(image->tables_fd);
-    uint64_t size = (opening->next + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
-    munmap(image->memory + size, opening->reserved - size);
-    image->size = size;
-    image->block_count = size / BLOCK_SIZE;
+    image->size = (opening->next + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
+    image->block_count = image->size / BLOCK_SIZE;
     image->used = opening->runs->total + opening->tables_used;
-    return r;
 }
 
 static int
-fill(struct opening *opening, const struct vmk_archive_settings *settings,
-     vmk_frames_lay_out_fn *lay_out, void *user_data, vmkit_error **ret_error)
+add_tables(const struct opening *opening, struct vmk_image_builder *builder, uint64_t start,
+           uint64_t end, vmkit_error **ret_error)
+{
+    return start >= end ? 0
+                        : vmk_image_builder_add_bytes(builder, start, opening->tables + start,
+                                                      end - start, ret_error);
+}
+
+/* The data where it is, and the tables in a memfd. */
+static int
+build(struct opening *opening, vmkit_error **ret_error)
+{
+    struct vmk_frames_image *image = opening->image;
+    const uint64_t low = opening->next < HOLE_START ? opening->next : HOLE_START;
+    const uint64_t high = opening->first > HOLE_END ? opening->first : HOLE_END;
+    struct vmk_image_builder *builder = NULL;
+    int r = vmk_image_builder_new(image->contents, &builder, ret_error);
+    if (r == 0) {
+        vmk_image_builder_set_sparse(builder, NULL);
+        r = vmk_image_builder_add_base(builder, 0, opening->runs->end, ret_error);
+    }
+    if (r == 0)
+        r = add_tables(opening, builder, opening->first, low, ret_error);
+    if (r == 0)
+        r = add_tables(opening, builder, high, opening->next, ret_error);
+    if (r == 0)
+        r = vmk_image_builder_finish(builder, &image->image, ret_error);
+    vmk_image_builder_free(builder);
+    return r < 0 ? r : vmk_frames_image_settle(image, ret_error);
+}
+
+static int
+fill(struct opening *opening, vmk_frames_lay_out_fn *lay_out, void *user_data,
+     vmkit_error **ret_error)
 {
     struct vmk_paging paging = {0};
-    int r = reserve(opening);
-    if (r == 0)
-        r = make_blocks(opening);
-    if (r < 0)
-        return vmk_frames_image_fail(r, opening->runs->total, ret_error);
-    r = take_runs(opening, ret_error);
-    if (r == 0 && opening->data_size > 0)
-        r = open_data(opening, settings, ret_error);
-    if (r < 0)
-        return r;
-    r = make_tables(opening, lay_out, user_data, &paging);
+    int r = make_tables(opening, lay_out, user_data, &paging);
     vmk_paging_free(&paging);
     if (r == -ENOMEM && opening->host_limit - opening->tables_used < VMK_PAGE_SIZE)
         return too_much(opening, "page tables", ret_error);
     if (r == -ENOMEM &&
         opening->limit - opening->runs->total - opening->tables_used < VMK_PAGE_SIZE)
         return too_large(opening, ret_error);
+    if (r < 0)
+        return vmk_frames_image_fail(r, opening->tables_used, ret_error);
+    set_size(opening);
+    return build(opening, ret_error);
+}
+
+static int
+begin(struct opening *opening, vmkit_error **ret_error)
+{
+    int r = reserve(opening);
     if (r == 0)
-        r = keep_tables(opening);
-    return r < 0 ? vmk_frames_image_fail(r, opening->tables_used, ret_error) : 0;
+        r = make_blocks(opening);
+    if (r < 0)
+        return vmk_frames_image_fail(r, opening->runs->total, ret_error);
+    return take_runs(opening, ret_error);
 }
 
 int
-vmk_frames_image_open(struct vmk_archive *archive, const struct vmk_page_runs *runs,
-                      const struct vmk_frames_limits *limits,
+vmk_frames_image_open(struct vmk_archive *archive, const struct vmk_frames_image *parent,
+                      const struct vmk_page_runs *runs, const struct vmk_frames_limits *limits,
                       const struct vmk_archive_settings *settings, vmk_frames_lay_out_fn *lay_out,
                       void *user_data, struct vmk_frames_image **ret_image, vmkit_error **ret_error)
 {
-    struct opening opening = {
-        .runs = runs, .limit = limits->guest, .host_limit = limits->host, .data_size = runs->end};
+    struct opening opening = {.runs = runs, .limit = limits->guest, .host_limit = limits->host};
     uint64_t most;
     if (runs->total > limits->guest || !vmk_mul_u64(limits->guest, SPREAD_MAX, &most) ||
         !vmk_add_u64(most, HOLE_END - HOLE_START, &most) || runs->end > most)
         return too_large(&opening, ret_error);
     if (count_small(runs) / (BLOCK_FRAMES * VMK_PAGE_SIZE) * VMK_PAGE_SIZE > limits->host)
         return too_much(&opening, "page tables", ret_error);
-    struct vmk_frames_image *image = calloc(1, sizeof *image);
-    if (image == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
-    image->data_fd = image->tables_fd = -1;
-    image->archive = vmk_archive_ref(archive);
-    opening.image = image;
-    opening.next =
+    opening.image = vmk_frames_image_alloc(ret_error);
+    if (opening.image == NULL)
+        return -ENOMEM;
+    opening.first = opening.next =
         runs->end == 0 ? BLOCK_SIZE : (runs->end + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
-    int r = fill(&opening, settings, lay_out, user_data, ret_error);
+    int r = begin(&opening, ret_error);
+    if (r == 0)
+        r = open_data(&opening, archive, parent, settings, ret_error);
+    if (r == 0)
+        r = fill(&opening, lay_out, user_data, ret_error);
+    if (opening.tables != NULL)
+        munmap(opening.tables, opening.reserved);
     if (r < 0)
-        vmk_frames_image_free(image);
+        vmk_frames_image_free(opening.image);
     else
-        *ret_image = image;
+        *ret_image = opening.image;
     return r;
 }
 
@@ -423,8 +301,43 @@ vmk_frames_image_get_end(const struct vmk_frames_image *image)
     return vmk_page_runs_find_end(&paging);
 }
 
-const uint8_t *
-vmk_frames_image_get_memory(const struct vmk_frames_image *image)
+static int
+compare_gpa(const void *a, const void *b)
 {
-    return image->memory;
+    uint64_t one = ((const struct vmk_page_run *)a)->gpa;
+    uint64_t other = ((const struct vmk_page_run *)b)->gpa;
+    return (one > other) - (one < other);
+}
+
+/* What the image has of the runs. */
+static int
+build_contents(struct vmk_image *image, struct vmk_page_runs *runs, struct vmk_image **ret_contents,
+               vmkit_error **ret_error)
+{
+    struct vmk_image_builder *builder = NULL;
+    int r = vmk_image_builder_new(image, &builder, ret_error);
+    if (runs->count > 0)
+        qsort(runs->items, runs->count, sizeof *runs->items, compare_gpa);
+    for (size_t i = 0; r == 0 && i < runs->count; i++)
+        r = vmk_image_builder_add_base(builder, runs->items[i].gpa, runs->items[i].size, ret_error);
+    if (r == 0)
+        r = vmk_image_builder_finish(builder, ret_contents, ret_error);
+    vmk_image_builder_free(builder);
+    return r;
+}
+
+int
+vmk_frames_image_get_contents(const struct vmk_frames_image *image, struct vmk_image **ret_contents,
+                              vmkit_error **ret_error)
+{
+    struct vmk_page_runs runs;
+    if (image->contents != NULL) {
+        *ret_contents = vmk_image_ref(image->contents);
+        return 0;
+    }
+    if (vmk_frames_image_list(image, &runs) < 0)
+        return vmk_frames_image_fail(-ENOMEM, image->used, ret_error);
+    int r = build_contents(image->image, &runs, ret_contents, ret_error);
+    vmk_page_runs_clear(&runs);
+    return r;
 }

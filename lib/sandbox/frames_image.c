@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/frames_private.h"
 
-#include "archive/archive.h"
-#include "util/descriptor.h"
+#include "mem/demand.h"
 #include "util/error.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+/* How much is put together at a time, of an image of which parts are made where they are touched.
+ */
+#define FLAT_PIECE (UINT64_C(256) << 10)
 
 int
 vmk_frames_image_fail(int r, uint64_t bytes, vmkit_error **ret_error)
@@ -25,169 +24,29 @@ vmk_frames_image_fail(int r, uint64_t bytes, vmkit_error **ret_error)
                                (unsigned long long)bytes);
 }
 
-int
-vmk_frames_image_make_file(uint64_t size)
-{
-    int fd = vmk_descriptor_keep(memfd_create("vmkit-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (fd < 0)
-        return -errno;
-    int r = vmk_descriptor_set_size(fd, size);
-    if (r == 0)
-        return fd;
-    close(fd);
-    return r;
-}
-
-int
-vmk_frames_image_seal(int fd)
-{
-    return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -EIO : 0;
-}
-
-static int
-write_all(int fd, const uint8_t *data, uint64_t size, uint64_t offset)
-{
-    while (size > 0) {
-        ssize_t n = pwrite(fd, data, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        data += n;
-        offset += (uint64_t)n;
-        size -= (uint64_t)n;
-    }
-    return 0;
-}
-
-static bool
-is_taken(const struct block *block, uint64_t frame)
-{
-    return block->taken[frame / 64] >> (frame % 64) & 1;
-}
-
-static void
-untake(struct block *block, uint64_t frame)
-{
-    block->taken[frame / 64] &= ~(UINT64_C(1) << (frame % 64));
-    if (--block->count == 0)
-        block->use = BLOCK_FREE;
-}
-
-/* Write the frames of a block that hold more than zeros; the others stay holes. */
-static int
-copy_block(struct vmk_frames_image *image, const uint8_t *memory, uint64_t index)
-{
-    static const uint8_t zeros[VMK_PAGE_SIZE];
-    const struct block *block = &image->blocks[index];
-    uint64_t first = index * BLOCK_SIZE, run = 0;
-    for (uint64_t frame = 0; frame <= BLOCK_FRAMES; frame++) {
-        uint64_t gpa = first + frame * VMK_PAGE_SIZE;
-        bool taken = frame < BLOCK_FRAMES && is_taken(block, frame);
-        if (taken && memcmp(memory + gpa, zeros, sizeof zeros) != 0) {
-            run += VMK_PAGE_SIZE;
-            continue;
-        }
-        int r = write_all(image->data_fd, memory + gpa - run, run, gpa - run);
-        if (r < 0)
-            return r;
-        image->data_bytes += run;
-        run = 0;
-    }
-    return 0;
-}
-
-/* The blocks up to the last in use, without what belongs to one arena alone. */
-static int
-copy_blocks(struct vmk_frames_image *image, const struct vmk_frames *frames,
-            const struct vmk_paging *paging)
-{
-    uint64_t count = frames->block_count;
-    image->blocks = calloc(count, sizeof *image->blocks);
-    if (image->blocks == NULL)
-        return -ENOMEM;
-    memcpy(image->blocks, frames->blocks, count * sizeof *image->blocks);
-    for (uint64_t i = 0; i < count; i++)
-        image->blocks[i].huge = image->blocks[i].mapped = image->blocks[i].changed = false;
-    for (size_t i = 0; i < paging->extra.count; i++) {
-        uint64_t gpa = paging->extra.items[i].gpa;
-        if (paging->extra.items[i].idle)
-            untake(&image->blocks[gpa / BLOCK_SIZE], gpa % BLOCK_SIZE / VMK_PAGE_SIZE);
-    }
-    while (count > 0 && image->blocks[count - 1].count == 0)
-        count--;
-    image->block_count = count;
-    image->size = count * BLOCK_SIZE;
-    image->used = frames->used;
-    return 0;
-}
-
-static int
-map_image(struct vmk_frames_image *image, int protection, int flags)
-{
-    void *memory = mmap(NULL, image->size, protection, flags, image->data_fd, 0);
-    if (memory == MAP_FAILED)
-        return -ENOMEM;
-    image->memory = memory;
-    madvise(memory, image->size, MADV_DONTDUMP);
-    return 0;
-}
-
-/* What the tables keep for the sake of one VM goes. */
-static int
-settle_tables(struct vmk_frames_image *image)
-{
-    int r = map_image(image, PROT_READ | PROT_WRITE, MAP_SHARED);
-    if (r < 0)
-        return r;
-    vmk_paging_settle(image->memory, &image->tables);
-    munmap(image->memory, image->size);
-    image->memory = NULL;
-    return 0;
-}
-
-static int
-fill(struct vmk_frames_image *image, const struct vmk_frames *frames,
-     const struct vmk_paging *paging)
-{
-    int r = copy_blocks(image, frames, paging);
-    if (r == 0)
-        r = vmk_paging_list_tables(paging, &image->tables);
-    if (r < 0)
-        return r;
-    image->root = paging->root;
-    image->runs = malloc(sizeof *image->runs);
-    if (image->runs == NULL)
-        return -ENOMEM;
-    image->data_fd = vmk_frames_image_make_file(image->size);
-    if (image->data_fd < 0)
-        return image->data_fd;
-    image->runs[image->run_count++] = (struct image_run){0, image->size, image->data_fd, 0};
-    for (uint64_t i = 0; i < image->block_count && r == 0; i++)
-        r = image->blocks[i].count == 0 ? 0 : copy_block(image, frames->memory, i);
-    if (r == 0)
-        r = settle_tables(image);
-    if (r == 0)
-        r = vmk_frames_image_seal(image->data_fd);
-    return r < 0 ? r : map_image(image, PROT_READ, MAP_PRIVATE);
-}
-
-int
-vmk_frames_image_new(const struct vmk_frames *frames, const struct vmk_paging *paging,
-                     struct vmk_frames_image **ret_image, vmkit_error **ret_error)
+struct vmk_frames_image *
+vmk_frames_image_alloc(vmkit_error **ret_error)
 {
     struct vmk_frames_image *image = calloc(1, sizeof *image);
     if (image == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
-    image->data_fd = image->tables_fd = -1;
-    int r = fill(image, frames, paging);
-    if (r == 0) {
-        *ret_image = image;
-        return 0;
-    }
-    r = vmk_frames_image_fail(r, image->used, ret_error);
-    vmk_frames_image_free(image);
-    return r;
+        vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
+    else
+        pthread_mutex_init(&image->lock, NULL);
+    return image;
+}
+
+int
+vmk_frames_image_settle(struct vmk_frames_image *image, vmkit_error **ret_error)
+{
+    int r = vmk_memory_new_copy(image->image, 0, image->size, &image->mapping, ret_error);
+    if (r < 0)
+        return r;
+    image->memory = vmk_memory_get_pointer(image->mapping);
+    image->lazy = vmk_image_is_lazy(image->image);
+    image->mapping_count =
+        vmk_image_list_mappings(image->image, image->size, image->mappings, MAPPINGS_MAX);
+    madvise(image->memory, image->size, MADV_DONTDUMP);
+    return 0;
 }
 
 void
@@ -195,15 +54,12 @@ vmk_frames_image_free(struct vmk_frames_image *image)
 {
     if (image == NULL)
         return;
-    if (image->memory != NULL)
-        munmap(image->memory, image->size);
-    if (image->data_fd >= 0)
-        close(image->data_fd);
-    if (image->tables_fd >= 0)
-        close(image->tables_fd);
-    vmk_archive_unref(image->archive);
-    free(image->runs);
+    vmk_memory_unref(image->mapping);
+    vmk_image_unref(image->flat);
+    vmk_image_unref(image->contents);
+    vmk_image_unref(image->image);
     vmk_paging_tables_clear(&image->tables);
+    pthread_mutex_destroy(&image->lock);
     free(image->blocks);
     free(image);
 }
@@ -223,7 +79,101 @@ vmk_frames_image_get_used(const struct vmk_frames_image *image)
 uint64_t
 vmk_frames_image_get_data(const struct vmk_frames_image *image)
 {
-    return image->data_bytes;
+    return vmk_image_get_data_size(image->contents != NULL ? image->contents : image->image);
+}
+
+int
+vmk_frames_image_check(const struct vmk_frames_image *image, vmkit_error **ret_error)
+{
+    return image->lazy ? vmk_image_check(image->image, ret_error) : 0;
+}
+
+/* A part of an image, for a file that is made where it is touched. */
+static int
+make_flat_part(void *user_data, uint64_t offset, uint8_t *to, size_t size, vmkit_error **ret_error)
+{
+    struct vmk_image *image = user_data;
+    int r = vmk_image_read(image, offset, to, size);
+    if (r < 0 && vmk_image_check(image, ret_error) == 0)
+        vmk_frames_image_fail(r, size, ret_error);
+    return r;
+}
+
+static void
+unref_image(void *user_data)
+{
+    vmk_image_unref(user_data);
+}
+
+static int
+add_flat_lazily(struct vmk_frames_image *image, struct vmk_image_builder *builder,
+                vmkit_error **ret_error)
+{
+    const struct vmk_demand_source source = {make_flat_part, unref_image, image->image};
+    struct vmk_image_run all = {.size = image->size};
+    struct vmk_demand *demand = NULL;
+    int r = vmk_demand_new(image->size, FLAT_PIECE, &source, &demand, ret_error);
+    if (r < 0)
+        return r;
+    vmk_image_ref(image->image);
+    r = vmk_image_store_new_demand(demand, &all.store, ret_error);
+    if (r < 0) {
+        vmk_demand_free(demand);
+        return r;
+    }
+    r = vmk_image_builder_add_run(builder, &all, ret_error);
+    vmk_image_store_unref(all.store);
+    return r;
+}
+
+static int
+add_flat(struct vmk_frames_image *image, struct vmk_image_builder *builder, vmkit_error **ret_error)
+{
+    struct vmk_image_run run;
+    int r = vmk_image_builder_set_in_place(builder, image->size, ret_error);
+    for (uint64_t at = 0;
+         r == 0 && vmk_image_find_changed(image->image, NULL, at, image->size, &run);
+         at = run.address + run.size)
+        r = vmk_image_builder_add_bytes(builder, run.address, image->memory + run.address, run.size,
+                                        ret_error);
+    return r;
+}
+
+/* With the lock. */
+static int
+make_flat(struct vmk_frames_image *image, vmkit_error **ret_error)
+{
+    struct vmk_image_builder *builder = NULL;
+    int r = vmk_image_builder_new(NULL, &builder, ret_error);
+    /* What cannot be had late is had at once. */
+    if (r == 0 && (!image->lazy || add_flat_lazily(image, builder, NULL) < 0))
+        r = add_flat(image, builder, ret_error);
+    if (r == 0)
+        r = vmk_image_builder_finish(builder, &image->flat, ret_error);
+    if (r == 0)
+        vmk_image_list_mappings(image->flat, image->size, image->mappings, 1);
+    vmk_image_builder_free(builder);
+    return r;
+}
+
+int
+vmk_frames_image_get_mappings(const struct vmk_frames_image *image,
+                              const struct vmk_image_run **ret_runs, size_t *ret_count,
+                              vmkit_error **ret_error)
+{
+    /* What is put together late is not part of the value. */
+    struct vmk_frames_image *late = (struct vmk_frames_image *)(uintptr_t)image;
+    int r = 0;
+    *ret_runs = image->mappings;
+    *ret_count = image->mapping_count;
+    if (image->mapping_count <= MAPPINGS_MAX)
+        return 0;
+    *ret_count = 1;
+    pthread_mutex_lock(&late->lock);
+    if (image->flat == NULL)
+        r = make_flat(late, ret_error);
+    pthread_mutex_unlock(&late->lock);
+    return r;
 }
 
 static uint64_t
@@ -262,18 +212,16 @@ make_written(struct vmk_frames *frames, struct vmk_paging *paging)
 
 /* The image's bytes under the first frames. */
 static int
-map_copy(struct vmk_frames *frames)
+map_copy(struct vmk_frames *frames, vmkit_error **ret_error)
 {
     const struct vmk_frames_image *image = frames->image;
-    for (size_t i = 0; i < image->run_count; i++) {
-        const struct image_run *run = &image->runs[i];
-        if (mmap(frames->memory + run->gpa, run->size, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, run->fd,
-                 (off_t)run->offset) == MAP_FAILED)
-            return -ENOMEM;
-    }
+    const struct vmk_image_run *runs = NULL;
+    size_t count = 0;
+    int r = vmk_frames_image_get_mappings(image, &runs, &count, ret_error);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = vmk_image_map(&runs[i], frames->memory + runs[i].address, ret_error);
     madvise(frames->memory, image->size, MADV_DONTDUMP);
-    return 0;
+    return r;
 }
 
 static int
@@ -323,13 +271,13 @@ vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
     r = make_written(frames, paging);
     if (r == 0)
         r = make_blocks(frames);
-    if (r == 0)
-        r = map_copy(frames);
-    int known = r == 0 ? make_known(frames) : 0;
-    if (r == 0 && known == -ENOMEM)
-        r = known;
     if (r < 0)
         r = vmk_frames_image_fail(r, image->used, ret_error);
+    else
+        r = map_copy(frames, ret_error);
+    int known = r == 0 ? make_known(frames) : 0;
+    if (known == -ENOMEM)
+        r = vmk_frames_image_fail(known, image->used, ret_error);
     else if (known < 0)
         r = vmk_error_set(ret_error, EIO, VMKIT_ERROR_KVM_FAILED,
                           "KVM does not take the memory of the snapshot");
@@ -343,6 +291,10 @@ vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
 void
 vmk_frames_forget_copy(struct vmk_frames *frames)
 {
+    const struct vmk_frames_image *image = frames->image;
+    if (image != NULL && image->lazy)
+        vmk_image_forget(image->flat != NULL ? image->flat : image->image, frames->memory,
+                         image->size);
     free(frames->written);
     free(frames->log);
     free(frames->cold);

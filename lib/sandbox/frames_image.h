@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Copies of an arena of frames. An image is what the frames held at one time: a sealed memfd, laid
- * out as guest memory is, that any number of arenas map copy-on-write, on any thread. A copy hands
+ * Copies of an arena of frames. An image is what the frames held at one time, as a value that any
+ * number of arenas map copy-on-write, on any thread (mem/image.h): a sealed memfd, laid out as
+ * guest memory is, a snapshot file, or, of a copy, what lies in its original's image and a memfd
+ * with what is its own. A copy hands
  * out further frames above the image, and can be brought back to it: what was written is copied
  * again, what came since is given back. What the guest wrote is known from KVM's dirty log, what
  * the host wrote from a bitmap (vmk_paging_note_write). Neither forgets a frame that was written
@@ -18,13 +20,23 @@
 struct vmk_archive;
 struct vmk_archive_settings;
 struct vmk_frames_image;
+struct vmk_image;
 struct vmk_page_runs;
 
-/* Copy what the frames hold now. `paging` are the page tables in them. -ENOMEM, or what the host
- * says. */
+/* Where KVM's log is: fill in what the guest wrote to, and take frames out of it. `start` is the
+ * gpa of a piece that `grow` was called for, and bit 0 stands for. 0 or a negative errno. */
+struct vmk_frames_log {
+    int (*read)(void *user_data, uint64_t start, uint64_t *bits, vmkit_error **ret_error);
+    int (*clear)(void *user_data, uint64_t start, const uint64_t *bits, vmkit_error **ret_error);
+    void *user_data;
+};
+
+/* Copy what the frames hold now; of a copy, what may have changed since. `paging` are the page
+ * tables in them, and `log` is where KVM's log is, of a copy. -ENOMEM, or what the host says. */
 int
-vmk_frames_image_new(const struct vmk_frames *frames, const struct vmk_paging *paging,
-                     struct vmk_frames_image **ret_image, vmkit_error **ret_error);
+vmk_frames_image_new(struct vmk_frames *frames, const struct vmk_paging *paging,
+                     const struct vmk_frames_log *log, struct vmk_frames_image **ret_image,
+                     vmkit_error **ret_error);
 
 /* What makes further pages of guest memory in the tables of an image that is opened. */
 typedef int
@@ -37,13 +49,14 @@ struct vmk_frames_limits {
     uint64_t host;
 };
 
-/* The image that an archive holds, of which `runs` says what lies where. Its page tables are made
- * from them, above its memory. Raw memory is mapped from the archive's file, and read when it is
- * touched; compressed memory, and what lies in very many places, is read at once. 0, or a negative
- * errno with an error. */
+/* The image that an archive holds, of which `runs` says what lies where; `parent` is that of the
+ * file that it names, or NULL. Its page tables are made from them, above its memory. Raw memory is
+ * mapped from the archive's file, and read when it is touched; what is compressed is read at once,
+ * or when it is touched, as the settings say; what lies in very many places, at once. 0, or a
+ * negative errno with an error. */
 int
-vmk_frames_image_open(struct vmk_archive *archive, const struct vmk_page_runs *runs,
-                      const struct vmk_frames_limits *limits,
+vmk_frames_image_open(struct vmk_archive *archive, const struct vmk_frames_image *parent,
+                      const struct vmk_page_runs *runs, const struct vmk_frames_limits *limits,
                       const struct vmk_archive_settings *settings, vmk_frames_lay_out_fn *lay_out,
                       void *user_data, struct vmk_frames_image **ret_image,
                       vmkit_error **ret_error);
@@ -56,9 +69,16 @@ vmk_frames_image_list(const struct vmk_frames_image *image, struct vmk_page_runs
 uint64_t
 vmk_frames_image_get_end(const struct vmk_frames_image *image);
 
-/* The image's bytes from gpa 0 on, to be read. */
-const uint8_t *
-vmk_frames_image_get_memory(const struct vmk_frames_image *image);
+/* What a file of the image holds: of one that was opened, what that file holds, and else what its
+ * page tables show and no more. The caller's reference. */
+int
+vmk_frames_image_get_contents(const struct vmk_frames_image *image, struct vmk_image **ret_contents,
+                              vmkit_error **ret_error);
+
+/* -EIO when a part that was touched could not be made. Costs a look at a flag where nothing is made
+ * late. */
+int
+vmk_frames_image_check(const struct vmk_frames_image *image, vmkit_error **ret_error);
 
 /* Accepts NULL. No copy is left. */
 void
@@ -83,14 +103,6 @@ vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
                     struct vmk_memory_account *account, vmk_frames_grow_fn *grow, void *user_data,
                     struct vmk_paging *paging, struct vmk_frames **ret_frames,
                     vmkit_error **ret_error);
-
-/* Where KVM's log is: fill in what the guest wrote to, and take frames out of it. `start` is the
- * gpa of a piece that `grow` was called for, and bit 0 stands for. 0 or a negative errno. */
-struct vmk_frames_log {
-    int (*read)(void *user_data, uint64_t start, uint64_t *bits, vmkit_error **ret_error);
-    int (*clear)(void *user_data, uint64_t start, const uint64_t *bits, vmkit_error **ret_error);
-    void *user_data;
-};
 
 /* Find out what the guest wrote to, for vmk_frames_restore(). 0, or a negative errno with an error,
  * and then nothing changed. */

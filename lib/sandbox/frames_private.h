@@ -4,8 +4,11 @@
 #define VMK_SANDBOX_FRAMES_PRIVATE_H
 
 #include "arch/paging.h"
+#include "mem/image.h"
 #include "sandbox/frames.h"
 #include "sandbox/frames_image.h"
+
+#include <pthread.h>
 
 #define BLOCK_SIZE VMK_LARGE_PAGE_SIZE
 #define BLOCK_FRAMES (BLOCK_SIZE / VMK_PAGE_SIZE)
@@ -58,30 +61,32 @@ struct vmk_frames {
     uint64_t restores;
 };
 
-/* A part of an image that lies in one file; where none does, it is zeros. */
-struct image_run {
-    uint64_t gpa;
-    uint64_t size;
-    int fd;
-    uint64_t offset;
-};
-
-struct vmk_archive;
+/* Each is one of every copy, and a process has only so many (vm.max_map_count). */
+#define MAPPINGS_MAX 34
+/* Of these, those of raw memory in a file. */
+#define FILE_MAPPINGS_MAX 32
 
 /* What a copy begins with: frames as they were at one time. */
 struct vmk_frames_image {
-    struct image_run *runs; /* In ascending order; each is a mapping of every copy. */
-    size_t run_count;
-    int data_fd;                 /* Sealed memfds of its own, or -1: what the frames hold, */
-    int tables_fd;               /* and what was made for them when they were read from */
-    struct vmk_archive *archive; /* this, which the runs lie in. */
-    uint64_t size;               /* Of guest memory: whole blocks. */
-    uint8_t *memory;             /* The same, to read. */
+    struct vmk_image *image;    /* what they hold, page tables too */
+    struct vmk_image *contents; /* what the file holds that it was opened from, or NULL */
+    struct vmkit_memory *mapping;
+    uint8_t *memory; /* The same, to read. */
+    uint64_t size;   /* Of guest memory: whole blocks. */
+    bool lazy;       /* Some of it is made where it is touched. */
+    unsigned age;    /* How many originals it may share memory with, one behind the other. */
+
+    /* What a copy maps. An image that lies in more places is put together in one place, when the
+     * first copy needs it. */
+    struct vmk_image_run mappings[MAPPINGS_MAX];
+    size_t mapping_count;
+    pthread_mutex_t lock;
+    struct vmk_image *flat;
+
     struct block *blocks;
     uint64_t block_count;
-    uint64_t used;       /* Bytes of frames that are handed out. */
-    uint64_t data_bytes; /* Of these, those that are not zeros. */
-    uint64_t root;       /* gpa of the top page table. */
+    uint64_t used; /* Bytes of frames that are handed out. */
+    uint64_t root; /* gpa of the top page table. */
     struct vmk_paging_tables tables;
 };
 
@@ -107,15 +112,21 @@ vmk_frames_discard(struct vmk_frames *frames, uint64_t gpa, uint64_t size);
 int
 vmk_frames_image_fail(int r, uint64_t bytes, vmkit_error **ret_error);
 
-/* A memfd of `size` bytes, or a negative errno; nobody can change it once it is sealed, for which
- * it must not be mapped to be written. */
-int
-vmk_frames_image_make_file(uint64_t size);
+/* One that holds nothing yet, or NULL with an error. */
+struct vmk_frames_image *
+vmk_frames_image_alloc(vmkit_error **ret_error);
 
+/* image->image is there: find out how it is read and mapped. */
 int
-vmk_frames_image_seal(int fd);
+vmk_frames_image_settle(struct vmk_frames_image *image, vmkit_error **ret_error);
 
-/* Free what a copy has besides. */
+/* What a copy maps, as long as the image lives. */
+int
+vmk_frames_image_get_mappings(const struct vmk_frames_image *image,
+                              const struct vmk_image_run **ret_runs, size_t *ret_count,
+                              vmkit_error **ret_error);
+
+/* Free what a copy has besides, before its memory goes. */
 void
 vmk_frames_forget_copy(struct vmk_frames *frames);
 

@@ -346,6 +346,17 @@ enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits, enum vmk_san
     return r;
 }
 
+/* A guest that found zeros where its memory could not be decompressed is not to be believed. */
+static int
+check_memory(const vmkit_sandbox *sandbox, enum vmk_sandbox_state *state, vmkit_error **ret_error)
+{
+    const struct vmk_process_snapshot *snapshot = sandbox->fork.snapshot;
+    int r = snapshot == NULL ? 0 : vmk_frames_image_check(snapshot->image, ret_error);
+    if (r < 0)
+        *state = VMK_SANDBOX_FAILED;
+    return r;
+}
+
 int
 vmk_sandbox_enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits,
                   enum vmk_sandbox_state *state, vmkit_error **ret_error)
@@ -356,6 +367,8 @@ vmk_sandbox_enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits,
         return r;
     uint64_t start = vmk_process_now_ns();
     r = enter(sandbox, limits, state, ret_error);
+    if (r == 0)
+        r = check_memory(sandbox, state, ret_error);
     vmk_process_finish(process);
     process->wall_time_ns += vmk_process_now_ns() - start;
     vmk_vcpu_end(sandbox->vcpu);

@@ -40,6 +40,7 @@ static int
 take(struct vmk_process_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
     struct vmk_process *process = &sandbox->process;
+    const struct vmk_frames_log log = vmk_sandbox_get_log(sandbox);
     snapshot->limits = process->limits;
     snapshot->pause = process->pause;
     snapshot->instruction_pointer = vmk_usermode_get_pc(process->usermode);
@@ -52,7 +53,7 @@ take(struct vmk_process_snapshot *snapshot, vmkit_sandbox *sandbox, vmkit_error 
     if (r == 0)
         r = vmk_usermode_save(process->usermode, &snapshot->usermode, ret_error);
     if (r == 0)
-        r = vmk_frames_image_new(sandbox->frames, &sandbox->space.paging, &snapshot->image,
+        r = vmk_frames_image_new(sandbox->frames, &sandbox->space.paging, &log, &snapshot->image,
                                  ret_error);
     return r;
 }

@@ -57,6 +57,10 @@ vmk_sandbox_reset(vmkit_sandbox *sandbox, vmkit_error **ret_error);
 bool
 vmk_snapshot_holds(const struct vmk_process_snapshot *snapshot, uint64_t gpa);
 
+/* Where KVM's dirty log of a fork is. */
+struct vmk_frames_log
+vmk_sandbox_get_log(vmkit_sandbox *sandbox);
+
 /* KVM's dirty log of a fork is about to be lost. 0 or a negative errno. */
 int
 vmk_sandbox_keep_log(vmkit_sandbox *sandbox, vmkit_error **ret_error);

@@ -7,6 +7,7 @@
 #include "sandbox/snapshot.h"
 #include "sandbox/state.h"
 #include "util/error.h"
+#include "vm/snapshot_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -132,14 +133,6 @@ put_program(const struct vmk_program_config *program, struct vmk_bytes *bytes,
     return 0;
 }
 
-static int
-compare_gpa(const void *a, const void *b)
-{
-    uint64_t one = ((const struct vmk_page_run *)a)->gpa;
-    uint64_t other = ((const struct vmk_page_run *)b)->gpa;
-    return (one > other) - (one < other);
-}
-
 uint64_t
 vmk_process_get_memory_size(const struct vmkit_snapshot *base)
 {
@@ -202,20 +195,43 @@ save_parts(const struct vmk_process_snapshot *snapshot, const struct vmk_page_ru
     return r;
 }
 
+/* What differs from the parent, which is compared by contents where the two do not lie in the same
+ * place; *ret_image has the parent's places for all that does not differ. */
+static int
+compare_memory(struct vmk_image *contents, struct vmk_image *parent, uint64_t size,
+               struct vmk_image **ret_image, vmkit_error **ret_error)
+{
+    struct vmk_image_builder *builder = NULL;
+    if (parent == NULL) {
+        *ret_image = vmk_image_ref(contents);
+        return 0;
+    }
+    int r = vmk_image_builder_new(parent, &builder, ret_error);
+    if (r == 0)
+        r = vmk_image_builder_add_image(builder, contents, size, ret_error);
+    if (r == 0)
+        r = vmk_image_builder_finish(builder, ret_image, ret_error);
+    vmk_image_builder_free(builder);
+    return r;
+}
+
 /* The program's own pages; page tables and the like are made anew. */
 static int
-save_memory(const struct vmk_process_snapshot *snapshot, struct vmk_page_runs *runs,
-            struct vmk_archive_writer *writer, vmkit_error **ret_error)
+save_memory(const struct vmk_process_snapshot *snapshot, const struct vmkit_snapshot *parent,
+            uint64_t size, struct vmk_archive_writer *writer, vmkit_error **ret_error)
 {
-    const uint8_t *memory = vmk_frames_image_get_memory(snapshot->image);
-    int r = 0;
-    if (runs->count > 0)
-        qsort(runs->items, runs->count, sizeof *runs->items, compare_gpa);
-    for (size_t i = 0; i < runs->count && r == 0; i++) {
-        const struct vmk_page_run *run = &runs->items[i];
-        r = vmk_archive_writer_add_memory(writer, run->gpa, memory + run->gpa, run->size,
-                                          ret_error);
-    }
+    struct vmk_image *contents = NULL, *base = NULL, *compared = NULL;
+    int r = vmk_frames_image_get_contents(snapshot->image, &contents, ret_error);
+    if (r == 0 && parent != NULL)
+        r = vmk_frames_image_get_contents(((const struct vmk_process_snapshot *)parent)->image,
+                                          &base, ret_error);
+    if (r == 0)
+        r = compare_memory(contents, base, size, &compared, ret_error);
+    if (r == 0)
+        r = vmk_snapshot_memory_save(compared, base, size, writer, ret_error);
+    vmk_image_unref(compared);
+    vmk_image_unref(base);
+    vmk_image_unref(contents);
     return r;
 }
 
@@ -226,14 +242,11 @@ vmk_process_save(const struct vmkit_snapshot *base, const struct vmkit_snapshot 
 {
     const struct vmk_process_snapshot *snapshot = (const struct vmk_process_snapshot *)base;
     struct vmk_page_runs runs;
-    if (parent != NULL)
-        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
-                             "a snapshot of a sandbox is saved as a whole, without a parent");
     if (vmk_frames_image_list(snapshot->image, &runs) < 0)
         return no_memory(ret_error);
     int r = save_parts(snapshot, &runs, writer, bytes, ret_error);
     if (r == 0)
-        r = save_memory(snapshot, &runs, writer, ret_error);
+        r = save_memory(snapshot, parent, runs.end, writer, ret_error);
     vmk_page_runs_clear(&runs);
     return r;
 }
@@ -313,9 +326,9 @@ lay_out(void *user_data, struct vmk_paging *paging)
 }
 
 static int
-open_memory(struct vmk_archive *archive, uint64_t memory_limit,
-            const struct vmk_archive_settings *settings, struct vmk_process_snapshot *snapshot,
-            vmkit_error **ret_error)
+open_memory(struct vmk_archive *archive, const struct vmk_process_snapshot *parent,
+            uint64_t memory_limit, const struct vmk_archive_settings *settings,
+            struct vmk_process_snapshot *snapshot, vmkit_error **ret_error)
 {
     struct vmk_bytes bytes = {0};
     struct vmk_page_runs runs = {0};
@@ -326,8 +339,9 @@ open_memory(struct vmk_archive *archive, uint64_t memory_limit,
         r = vmk_page_runs_decode(bytes.data, bytes.size, vmk_archive_get_info(archive)->memory_size,
                                  limit, &runs, ret_error);
     if (r == 0)
-        r = vmk_frames_image_open(archive, &runs, &limits, settings, lay_out, snapshot->usermode,
-                                  &snapshot->image, ret_error);
+        r = vmk_frames_image_open(archive, parent == NULL ? NULL : parent->image, &runs, &limits,
+                                  settings, lay_out, snapshot->usermode, &snapshot->image,
+                                  ret_error);
     vmk_bytes_clear(&bytes);
     vmk_page_runs_clear(&runs);
     return r;
@@ -352,9 +366,9 @@ open_program(struct vmk_archive *archive, struct vmk_process_snapshot *snapshot,
 }
 
 static int
-open_parts(struct vmk_archive *archive, uint64_t memory_limit,
-           const struct vmk_archive_settings *settings, struct vmk_process_snapshot *snapshot,
-           vmkit_error **ret_error)
+open_parts(struct vmk_archive *archive, const struct vmk_process_snapshot *parent,
+           uint64_t memory_limit, const struct vmk_archive_settings *settings,
+           struct vmk_process_snapshot *snapshot, vmkit_error **ret_error)
 {
     int r = open_head(archive, snapshot, ret_error);
     if (r == 0)
@@ -364,7 +378,7 @@ open_parts(struct vmk_archive *archive, uint64_t memory_limit,
     if (r == 0)
         r = open_vcpu(archive, snapshot, ret_error);
     if (r == 0)
-        r = open_memory(archive, memory_limit, settings, snapshot, ret_error);
+        r = open_memory(archive, parent, memory_limit, settings, snapshot, ret_error);
     return r < 0 ? r : open_program(archive, snapshot, ret_error);
 }
 
@@ -373,15 +387,12 @@ vmk_process_open(struct vmk_archive *archive, struct vmkit_snapshot *parent, uin
                  const struct vmk_archive_settings *settings, struct vmkit_snapshot **ret_snapshot,
                  vmkit_error **ret_error)
 {
-    if (parent != NULL)
-        return vmk_error_set(ret_error, ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED,
-                             "%s: a snapshot of a sandbox has no parent",
-                             vmk_archive_get_name(archive));
     struct vmk_process_snapshot *snapshot = calloc(1, sizeof *snapshot);
     if (snapshot == NULL)
         return no_memory(ret_error);
     vmk_snapshot_init(&snapshot->base, &vmk_snapshot_of_sandbox);
-    int r = open_parts(archive, memory_limit, settings, snapshot, ret_error);
+    int r = open_parts(archive, (const struct vmk_process_snapshot *)parent, memory_limit, settings,
+                       snapshot, ret_error);
     if (r < 0)
         vmk_snapshot_unref(&snapshot->base);
     else

@@ -31,8 +31,8 @@ clear_log(void *user_data, uint64_t start, const uint64_t *bits, vmkit_error **r
     return vmk_vm_clear_dirty_log(sandbox->vm, start, bits, ret_error);
 }
 
-static struct vmk_frames_log
-log_of(vmkit_sandbox *sandbox)
+struct vmk_frames_log
+vmk_sandbox_get_log(vmkit_sandbox *sandbox)
 {
     return (struct vmk_frames_log){.read = read_log, .clear = clear_log, .user_data = sandbox};
 }
@@ -40,7 +40,7 @@ log_of(vmkit_sandbox *sandbox)
 int
 vmk_sandbox_keep_log(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
-    struct vmk_frames_log log = log_of(sandbox);
+    struct vmk_frames_log log = vmk_sandbox_get_log(sandbox);
     return sandbox->fork.snapshot == NULL ? 0
                                           : vmk_frames_keep_log(sandbox->frames, &log, ret_error);
 }
@@ -137,7 +137,7 @@ reset_process(vmkit_sandbox *sandbox, vmkit_error **ret_error)
 static int
 reset_all(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty, vmkit_error **ret_error)
 {
-    struct vmk_frames_log log = log_of(sandbox);
+    struct vmk_frames_log log = vmk_sandbox_get_log(sandbox);
     int r = restore_vcpu(sandbox, ret_error);
     if (r < 0)
         return r;
@@ -155,7 +155,7 @@ static int
 reset(vmkit_sandbox *sandbox, const struct vmk_novelty *novelty, enum vmk_sandbox_state *state,
       vmkit_error **ret_error)
 {
-    struct vmk_frames_log log = log_of(sandbox);
+    struct vmk_frames_log log = vmk_sandbox_get_log(sandbox);
     int r = vmk_frames_read_log(sandbox->frames, &log, ret_error);
     if (r < 0)
         return r;

@@ -54,11 +54,6 @@ describe_contents(const struct vmkit_snapshot *snapshot, struct vmkit_snapshot *
         result = find_parent(parent, &file, ret_error);
     if (result < 0)
         return result;
-    if (file.memory_size != contents->memory_size)
-        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
-                             "the memory of the snapshot ends at 0x%" PRIx64
-                             ", and that of its parent at 0x%" PRIx64 ": save it without a parent",
-                             contents->memory_size, file.memory_size);
     contents->parent = file.identity;
     contents->parent_depth = file.depth;
     return 0;

@@ -96,6 +96,8 @@ open_archive(struct vmk_archive *archive, struct vmkit_snapshot *parent, uint64_
              const struct vmk_archive_settings *settings, struct vmkit_snapshot **ret_snapshot,
              vmkit_error **ret_error)
 {
+    static const struct vmk_snapshot_memory_use all = {
+        .size = UINT64_MAX, .raw_mappings = SIZE_MAX, .read_limit = UINT64_MAX};
     struct vmk_image *image = NULL;
     struct vmk_bytes bytes = {0};
     void *data = NULL;
@@ -105,7 +107,7 @@ open_archive(struct vmk_archive *archive, struct vmkit_snapshot *parent, uint64_
     if (result < 0)
         return result;
     bytes = (struct vmk_bytes){.data = data, .size = (size_t)size, .capacity = (size_t)size};
-    result = vmk_snapshot_memory_open(archive, parent == NULL ? NULL : cast(parent)->image,
+    result = vmk_snapshot_memory_open(archive, parent == NULL ? NULL : cast(parent)->image, &all,
                                       settings, &image, ret_error);
     if (result == 0)
         result = vmk_vm_snapshot_new(image, &bytes, ret_snapshot, ret_error);

@@ -7,10 +7,12 @@
 #include "sweep.h"
 
 #include <vmkit/pool.h>
+#include <vmkit/vm.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/userfaultfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,12 +127,9 @@ START_TEST(saving_that_fails_is_said)
         ASSERT_OK(vmkit_snapshot_options_set_compression(options, level, &error));
         sweep_rows("vmkit_snapshot_save_fd", save, rows, COUNT(rows));
     }
-    /* It is saved as a whole. */
+    /* And as what differs from itself. */
     ASSERT_OK(vmkit_snapshot_options_set_parent(options, snapshot, &error));
-    ASSERT_FAILS(save(&error), ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED, "without a parent");
-    ASSERT_FAILS(vmkit_snapshot_save_path(snapshot, "/tmp/vmkit-not-there", options, &error),
-                 ENOTSUP, VMKIT_ERROR_NOT_SUPPORTED, "without a parent");
-    ck_assert_int_eq(access("/tmp/vmkit-not-there", F_OK), -1);
+    sweep_rows("vmkit_snapshot_save_fd", save, rows, COUNT(rows));
 }
 END_TEST
 
@@ -145,6 +144,59 @@ START_TEST(opening_that_fails_is_said)
         ASSERT_OK(open_one(&error));
         sweep_rows("vmkit_snapshot_open_fd", open_one, rows, COUNT(rows));
     }
+}
+END_TEST
+
+/* Where memory is decompressed later, by a thread that is told of faults. */
+START_TEST(a_lazy_one_that_the_host_does_not_serve_is_said)
+{
+    choose(packed);
+    ASSERT_OK(vmkit_snapshot_options_set_lazy(options, 1, &error));
+    ASSERT_FAILS((fault_begin_ioctl(UFFDIO_API, EPERM), open_one(&error)), EPERM,
+                 VMKIT_ERROR_NOT_SUPPORTED, "userfaultfd");
+    fault_end();
+    ASSERT_FAILS(WITH_FAULT(FAULT_SYSCALL, ENOSYS, open_one(&error)), ENOTSUP,
+                 VMKIT_ERROR_NOT_SUPPORTED, "userfaultfd");
+    ASSERT_FAILS(WITH_FAULT(FAULT_THREAD, EAGAIN, open_one(&error)), EAGAIN, VMKIT_ERROR_LIMIT,
+                 "thread");
+    sweep("vmkit_snapshot_open_fd", open_one, FAULT_MAP, ENOMEM, ENOMEM);
+    sweep("vmkit_snapshot_open_fd", open_one, FAULT_MEMFD, EMFILE, EMFILE);
+}
+END_TEST
+
+START_TEST(a_parent_is_one_of_a_sandbox)
+{
+    vmkit_vm *vm = NULL;
+    vmkit_snapshot *other = NULL;
+    ASSERT_OK(vmkit_snapshot_open_fd(raw, 0, NULL, &snapshot, &error));
+    ASSERT_OK(vmkit_vm_new(NULL, &vm, &error));
+    ASSERT_OK(vmkit_vm_snapshot(vm, NULL, 0, &other, &error));
+    ASSERT_OK(vmkit_snapshot_options_set_parent(options, other, &error));
+    ASSERT_FAILS(save(&error), ENOTSUP, VMKIT_ERROR_WRONG_STATE, "one of a raw VM");
+    ASSERT_FAILS(vmkit_snapshot_save_path(snapshot, "/tmp/vmkit-not-there", options, &error),
+                 ENOTSUP, VMKIT_ERROR_WRONG_STATE, "one of a raw VM");
+    ck_assert_int_eq(access("/tmp/vmkit-not-there", F_OK), -1);
+    vmkit_snapshot_unref(other);
+    vmkit_vm_unref(vm);
+}
+END_TEST
+
+START_TEST(an_increment_without_its_parent_is_said)
+{
+    vmkit_snapshot_options *child = NULL;
+    ASSERT_OK(vmkit_snapshot_open_fd(raw, 0, NULL, &snapshot, &error));
+    ASSERT_OK(vmkit_snapshot_options_new(&child, &error));
+    ASSERT_OK(vmkit_snapshot_options_set_parent(child, snapshot, &error));
+    lseek(fd, 0, SEEK_SET);
+    ASSERT_OK(vmkit_snapshot_save_fd(snapshot, fd, child, &error));
+    ASSERT_FAILS(open_one(&error), ENOENT, VMKIT_ERROR_NOT_FOUND, "it needs its parent");
+    vmkit_snapshot_options_unref(child);
+    vmkit_snapshot_unref(snapshot);
+    snapshot = NULL;
+    choose(raw);
+    ASSERT_OK(vmkit_snapshot_open_fd(packed, 0, NULL, &snapshot, &error));
+    ASSERT_OK(vmkit_snapshot_options_set_parent(options, snapshot, &error));
+    ASSERT_FAILS(open_one(&error), EINVAL, VMKIT_ERROR_INVALID_ARGUMENT, "does not need a parent");
 }
 END_TEST
 
@@ -191,6 +243,9 @@ make_suite(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, saving_that_fails_is_said);
     tcase_add_loop_test(tcase, opening_that_fails_is_said, 0, 2);
+    tcase_add_test(tcase, a_lazy_one_that_the_host_does_not_serve_is_said);
+    tcase_add_test(tcase, a_parent_is_one_of_a_sandbox);
+    tcase_add_test(tcase, an_increment_without_its_parent_is_said);
     tcase_add_test(tcase, a_limit_of_memory_holds);
     tcase_add_loop_test(tcase, a_fork_of_an_opened_one_that_fails_is_said, 0, 2);
     tcase_add_test(tcase, a_kvm_that_lacks_what_is_needed_is_said);

@@ -130,6 +130,12 @@ snapshot_guest_do(vmkit_sandbox *sandbox, const char *command, uint64_t argument
     run(sandbox, kind);
 }
 
+void
+snapshot_guest_poke(vmkit_sandbox *sandbox, uint64_t va, uint64_t word)
+{
+    ck_assert_int_eq(vmk_uaccess_write(&sandbox->space, va, &word, sizeof word), 0);
+}
+
 struct guest_shared
 snapshot_guest_get_shared(vmkit_sandbox *sandbox)
 {

@@ -48,6 +48,10 @@ snapshot_guest_get_shared(vmkit_sandbox *sandbox);
 uint64_t
 snapshot_guest_ask(vmkit_sandbox *sandbox, const char *command, uint64_t argument);
 
+/* Write a word of its memory for it. */
+void
+snapshot_guest_poke(vmkit_sandbox *sandbox, uint64_t va, uint64_t word);
+
 void
 snapshot_guest_reset(vmkit_sandbox *sandbox);
 

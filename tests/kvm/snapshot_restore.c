@@ -487,25 +487,6 @@ START_TEST(a_save_that_is_killed_leaves_a_whole_file)
 }
 END_TEST
 
-START_TEST(a_snapshot_of_a_sandbox_has_no_parent)
-{
-    vmkit_snapshot *snapshot = snapshot_guest_take(NULL);
-    vmkit_snapshot *opened = save_and_open(snapshot, 0);
-    vmkit_snapshot_options *options = NULL;
-    vmkit_error *error = NULL;
-    int fd = memfd_create("snapshot", MFD_CLOEXEC);
-    EXPECT(vmkit_snapshot_options_new(&options, &error));
-    EXPECT(vmkit_snapshot_options_set_parent(options, opened, &error));
-    ck_assert_int_eq(vmkit_snapshot_save_fd(snapshot, fd, options, &error), -ENOTSUP);
-    ck_assert_ptr_nonnull(strstr(vmkit_error_get_message(error), "without a parent"));
-    vmkit_error_unref(error);
-    close(fd);
-    vmkit_snapshot_options_unref(options);
-    vmkit_snapshot_unref(opened);
-    vmkit_snapshot_unref(snapshot);
-}
-END_TEST
-
 __asm__(".section .rodata\ngolden_sandbox: .incbin \"" GOLDEN_SANDBOX "\"\n"
         "golden_clocks: .incbin \"" GOLDEN_CLOCKS "\"\n"
         "golden_end: .byte 0\n.text\n");
@@ -580,7 +561,6 @@ make_suite(void)
     tcase_add_test(tcase, a_file_that_grows_too_large_leaves_the_former_one);
     tcase_add_test(tcase, a_save_that_is_cancelled_leaves_the_former_file);
     tcase_add_test(tcase, a_save_that_is_killed_leaves_a_whole_file);
-    tcase_add_test(tcase, a_snapshot_of_a_sandbox_has_no_parent);
     tcase_add_loop_test(tcase, a_file_of_version_1_is_opened, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -15,12 +15,13 @@ static const struct vmk_archive_settings raw = {.level = 0}, packed = {.level = 
 
 /* Save what differs from a parent: the pages that a memory has and its former one has not. */
 static void
-save_child(const char *path, const struct vmk_archive *parent, const uint8_t *before,
-           const uint8_t *memory, const struct vmk_archive_settings *settings, const char *state)
+save_part(const char *path, const struct vmk_archive *parent, const uint8_t *before,
+          const uint8_t *memory, size_t pages, const struct vmk_archive_settings *settings,
+          const char *state)
 {
     const struct vmk_archive_info *info = vmk_archive_get_info(parent);
     struct vmk_archive_contents contents = {.architecture = "test",
-                                            .memory_size = PAGES * PAGE,
+                                            .memory_size = pages * PAGE,
                                             .parent_depth = info->depth,
                                             .parent = info->identity};
     struct vmk_archive_writer *writer = NULL;
@@ -29,13 +30,20 @@ save_child(const char *path, const struct vmk_archive *parent, const uint8_t *be
                                                     strlen(state), NULL),
                      0);
     int result = 0;
-    for (size_t i = 0; i < PAGES && result == 0; i++) {
+    for (size_t i = 0; i < pages && result == 0; i++) {
         if (memcmp(before + i * PAGE, memory + i * PAGE, PAGE) != 0)
             result = vmk_archive_writer_add_memory(writer, i * PAGE, memory + i * PAGE, PAGE, NULL);
     }
     ck_assert_int_eq(result, 0);
     ck_assert_int_eq(vmk_archive_writer_finish(writer, NULL, NULL), 0);
     vmk_archive_writer_free(writer);
+}
+
+static void
+save_child(const char *path, const struct vmk_archive *parent, const uint8_t *before,
+           const uint8_t *memory, const struct vmk_archive_settings *settings, const char *state)
+{
+    save_part(path, parent, before, memory, PAGES, settings, state);
 }
 
 static struct vmk_archive *
@@ -293,6 +301,39 @@ START_TEST(a_comparison_counts_pages)
 }
 END_TEST
 
+/* Longer than its parent, where that is zeros, and shorter, and longer again: what was cut off does
+ * not come back. */
+START_TEST(memory_of_a_child_ends_elsewhere)
+{
+    static const size_t sizes[3] = {300, 400, 120};
+    uint8_t *moments[3];
+    make_moments(moments);
+    memset(moments[0] + sizes[0] * PAGE, 0, (PAGES - sizes[0]) * PAGE);
+    fixture_save(fixture_path("0"), moments[0], sizes[0], &raw, NULL);
+    struct vmk_archive *archive = fixture_open(fixture_path("0"));
+    const char *const names[] = {"0", "1", "2"};
+    for (size_t i = 1; i < 3; i++) {
+        save_part(fixture_path(names[i]), archive, moments[i - 1], moments[i], sizes[i],
+                  _i == 0 ? &raw : &packed, "abc");
+        struct vmk_archive *child = open_child(fixture_path(names[i]), archive);
+        vmk_archive_unref(archive);
+        archive = child;
+        fixture_check(archive, moments[i], sizes[i]);
+        ck_assert_int_eq(vmk_archive_merge(archive, fixture_path("merged"), -1, &raw, NULL), 0);
+        fixture_save(fixture_path("full"), moments[i], sizes[i], &raw, NULL);
+        fixture_same_files(fixture_path("merged"), fixture_path("full"));
+    }
+    memset(moments[2] + sizes[2] * PAGE, 0, (PAGES - sizes[2]) * PAGE);
+    save_part(fixture_path("longer"), archive, moments[2], moments[2], PAGES, &raw, "abc");
+    struct vmk_archive *longer = open_child(fixture_path("longer"), archive);
+    ck_assert_uint_eq(vmk_archive_get_info(longer)->data_pages, 0);
+    fixture_check(longer, moments[2], PAGES);
+    vmk_archive_unref(longer);
+    vmk_archive_unref(archive);
+    free_moments(moments);
+}
+END_TEST
+
 START_TEST(a_comparison_counts_sections)
 {
     uint8_t *memory = fixture_memory(PAGES);
@@ -337,6 +378,7 @@ make_suite(void)
     tcase_add_test(tcase, a_parent_may_be_compressed_later);
     tcase_add_test(tcase, a_parent_that_is_missing_or_changed_is_refused);
     tcase_add_test(tcase, a_chain_has_an_end);
+    tcase_add_loop_test(tcase, memory_of_a_child_ends_elsewhere, 0, 2);
     tcase_add_loop_test(tcase, a_comparison_counts_pages, 0, 4);
     tcase_add_test(tcase, a_comparison_counts_sections);
     return suite;

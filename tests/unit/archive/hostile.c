@@ -469,10 +469,9 @@ START_TEST(parents_of_another_shape_are_refused)
     const struct vmk_archive_info *info = vmk_archive_get_info(parent);
     const struct vmk_archive_contents shapes[] = {
         {"test", PAGES * PAGE, 1, info->identity},
-        {"test", PAGES * PAGE + PAGE, 0, info->identity},
         {"other", PAGES * PAGE, 0, info->identity},
     };
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 2; i++) {
         struct vmk_archive_writer *writer = NULL;
         ck_assert_int_eq(
             vmk_archive_writer_new_path(&shapes[i], fixture_path("a"), &ways[0], &writer, NULL), 0);

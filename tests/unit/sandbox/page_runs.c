@@ -185,7 +185,8 @@ open_image(struct vmk_archive *archive, const struct vmk_page_run *items, size_t
             runs.end = items[i].gpa + items[i].size;
     }
     *image = NULL;
-    int r = vmk_frames_image_open(archive, &runs, &limits, &settings, lay_out, &gpa, image, error);
+    int r = vmk_frames_image_open(archive, NULL, &runs, &limits, &settings, lay_out, &gpa, image,
+                                  error);
     ck_assert(r < 0 || (*image)->memory[gpa] == 0x5a);
     return r;
 }
