@@ -297,5 +297,4 @@ vmk_frames_forget_copy(struct vmk_frames *frames)
                          image->size);
     free(frames->written);
     free(frames->log);
-    free(frames->cold);
 }

@@ -57,7 +57,9 @@ struct vmk_frames {
     uint64_t first_block;
     uint64_t *written; /* A bit for each of these frames: the host wrote to it. */
     uint64_t *log;     /* Likewise the guest; read when the copy is restored. */
-    uint64_t *cold;    /* Likewise: it was found unchanged. */
+    uint64_t *kept;    /* In the log's block: it was copied back, and may be in the log for that; */
+    uint64_t *cold;    /* it was found unchanged; */
+    uint64_t *met;     /* it was given back when it was changed. */
     uint64_t restores;
 };
 

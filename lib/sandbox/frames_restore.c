@@ -9,8 +9,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Every so many times the frames are compared before they are copied. */
-#define COMPARE_EVERY 32
+/* So many frames are copied back on trust that the next run writes to them as well. */
+#define TRUSTED 512
+
+/* A frame that was given back and is written to within so many times is one that the program works
+ * with. */
+#define REMEMBERED 64
+
+/* One in so many of the frames that are copied back is compared first. */
+#define SAMPLE UINT64_C(0x0101010101010101)
+#define SAMPLE_STEP 8
 
 static uint64_t
 count_words(const struct vmk_frames *frames)
@@ -24,13 +32,27 @@ bits_at(uint64_t *bits, uint64_t gpa)
     return bits + gpa / VMK_PAGE_SIZE / 64;
 }
 
+/* 0 or -ENOMEM. */
+static int
+make_bits(struct vmk_frames *frames)
+{
+    if (frames->log != NULL)
+        return 0;
+    uint64_t count = count_words(frames);
+    frames->log = calloc(4 * count, sizeof *frames->log);
+    if (frames->log == NULL)
+        return -ENOMEM;
+    frames->kept = frames->log + count;
+    frames->cold = frames->kept + count;
+    frames->met = frames->cold + count;
+    return 0;
+}
+
 int
 vmk_frames_read_log(struct vmk_frames *frames, const struct vmk_frames_log *log,
                     vmkit_error **ret_error)
 {
-    if (frames->log == NULL)
-        frames->log = calloc(count_words(frames), sizeof *frames->log);
-    if (frames->log == NULL)
+    if (make_bits(frames) < 0)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for the dirty log of a sandbox");
     int r = log->read(log->user_data, 0, frames->log, ret_error);
@@ -124,59 +146,97 @@ copy_frames(struct vmk_frames *frames, uint64_t word, uint64_t bits)
     }
 }
 
-/* The same for the times when it is looked at which of them changed at all. Those that did not, and
- * did not the last time, are the image's own pages again. */
+/* Those of a word's frames that hold what the image does. */
 static uint64_t
-compare_frames(struct vmk_frames *frames, uint64_t word, uint64_t bits, struct run *discarded)
+find_equal(const struct vmk_frames *frames, uint64_t word, uint64_t bits)
 {
-    uint64_t equal = 0, cold;
-    for (uint64_t left = bits; left != 0; left &= left - 1) {
-        unsigned bit = (unsigned)__builtin_ctzll(left);
+    uint64_t equal = 0;
+    for (; bits != 0; bits &= bits - 1) {
+        unsigned bit = (unsigned)__builtin_ctzll(bits);
         uint64_t gpa = (word * 64 + bit) * VMK_PAGE_SIZE;
         if (memcmp(frames->memory + gpa, frames->image->memory + gpa, VMK_PAGE_SIZE) == 0)
             equal |= UINT64_C(1) << bit;
     }
-    copy_frames(frames, word, bits & ~equal);
-    cold = frames->cold[word] & equal;
-    frames->cold[word] = equal & ~cold;
-    for (uint64_t left = cold; left != 0; left &= left - 1)
-        run_add(discarded, (word * 64 + (unsigned)__builtin_ctzll(left)) * VMK_PAGE_SIZE,
-                VMK_PAGE_SIZE);
-    return cold;
+    return equal;
 }
 
-/* Whether this time they are compared. */
-static bool
-compares(struct vmk_frames *frames)
+/* What a restore does with the frames that may have changed. */
+struct plan {
+    bool compare;     /* Those that were copied back before, since many of them seem unchanged; */
+    bool give_back;   /* what is so is given back at once, not when it is found so twice. */
+    bool doubt_fresh; /* Those that were not are so many that they are given back, too. */
+};
+
+static uint64_t
+find_changed(const struct vmk_frames *frames, uint64_t word)
 {
-    if (++frames->restores % COMPARE_EVERY != 0)
-        return false;
-    if (frames->cold == NULL)
-        frames->cold = calloc(count_words(frames), sizeof *frames->cold);
-    return frames->cold != NULL;
+    return (frames->log[word] | frames->written[word]) &
+           frames->blocks[word * 64 / BLOCK_FRAMES].taken[word % (BLOCK_FRAMES / 64)];
 }
 
-/* Copy back what anyone wrote to and the guest still has: what it gave back is as it was. */
+/* A log that is not cleared does not say which of the frames that were copied back were written to
+ * again: a sample does. */
+static struct plan
+make_plan(struct vmk_frames *frames)
+{
+    uint64_t fresh = 0, sampled = 0, equal = 0;
+    for (uint64_t word = 0; word < count_words(frames); word++) {
+        uint64_t bits = find_changed(frames, word);
+        if (bits == 0)
+            continue;
+        fresh += (unsigned)__builtin_popcountll(bits & ~frames->kept[word]);
+        bits &= frames->kept[word] & SAMPLE << (frames->restores + word) % SAMPLE_STEP;
+        sampled += (unsigned)__builtin_popcountll(bits);
+        equal += (unsigned)__builtin_popcountll(find_equal(frames, word, bits));
+    }
+    if (++frames->restores % REMEMBERED == 0)
+        memset(frames->met, 0, count_words(frames) * sizeof *frames->met);
+    return (struct plan){
+        .compare = equal > 0 && equal * 2 >= sampled,
+        .give_back = equal * SAMPLE_STEP >= TRUSTED,
+        .doubt_fresh = fresh > TRUSTED,
+    };
+}
+
+/* The frames of a word that are to be the image's own pages again. Copies the others of `bits`. */
+static uint64_t
+bring_back(struct vmk_frames *frames, const struct plan *plan, uint64_t word, uint64_t bits)
+{
+    uint64_t kept = bits & frames->kept[word], gone = 0, equal = 0;
+    if (plan->doubt_fresh) {
+        gone = bits & ~kept & ~frames->met[word];
+        frames->met[word] |= gone;
+    }
+    if (plan->compare) {
+        equal = find_equal(frames, word, kept);
+        gone |= plan->give_back ? equal : equal & frames->cold[word];
+        frames->cold[word] = equal & ~gone;
+    }
+    copy_frames(frames, word, bits & ~gone & ~equal);
+    frames->kept[word] = (frames->kept[word] | bits) & ~gone;
+    return gone;
+}
+
+/* Bring back what anyone wrote to and the guest still has: what it gave back is as it was. */
 static void
 copy_back(struct vmk_frames *frames, const struct vmk_frames_log *log)
 {
     struct run discarded = {.frames = frames, .act = act_discard};
-    bool compare = compares(frames), any_cold = false;
+    const struct plan plan = make_plan(frames);
+    bool any_gone = false;
     for (uint64_t word = 0; word < count_words(frames); word++) {
-        uint64_t bits = frames->log[word] | frames->written[word];
-        if (bits == 0)
-            continue;
-        bits &= frames->blocks[word * 64 / BLOCK_FRAMES].taken[word % (BLOCK_FRAMES / 64)];
+        uint64_t bits = find_changed(frames, word), gone = 0;
+        if (bits != 0)
+            gone = bring_back(frames, &plan, word, bits);
+        for (uint64_t left = gone; left != 0; left &= left - 1)
+            run_add(&discarded, (word * 64 + (unsigned)__builtin_ctzll(left)) * VMK_PAGE_SIZE,
+                    VMK_PAGE_SIZE);
         frames->written[word] = 0;
-        if (compare) {
-            frames->log[word] &= compare_frames(frames, word, bits, &discarded);
-            any_cold |= frames->log[word] != 0;
-        } else {
-            copy_frames(frames, word, bits);
-        }
+        frames->log[word] &= gone;
+        any_gone |= frames->log[word] != 0;
     }
     run_flush(&discarded);
-    if (!any_cold)
+    if (!any_gone)
         return;
     /* One that stays in the log for want of memory is copied back for nothing, no more. */
     log->clear(log->user_data, 0, frames->log, NULL);

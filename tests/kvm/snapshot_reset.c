@@ -384,24 +384,55 @@ START_TEST(ten_thousand_resets_cost_no_more_than_ten)
 }
 END_TEST
 
-/* Pages that are written once and never again do not stay for ever. */
-START_TEST(what_is_no_longer_written_is_given_back)
+static void
+touch_and_reset(uint64_t pages, int times)
 {
-    set_up();
-    snapshot_guest_ask(fork_, "touch", 1000);
-    snapshot_guest_reset(fork_);
-    long high = read_own_memory();
-    ck_assert_int_ge(high, 4000);
-    for (int i = 0; i < 200; i++) {
-        ck_assert_uint_eq(snapshot_guest_ask(fork_, "touch", 10), 0);
+    for (int i = 0; i < times; i++) {
+        ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+        ck_assert_uint_eq(snapshot_guest_ask(fork_, "touch", pages), 0);
         snapshot_guest_reset(fork_);
     }
-    ck_assert_int_le(read_own_memory(), high - 3000);
+}
+
+static void
+check_all(void)
+{
     snapshot_guest_compare(fork_, pristine);
     ck_assert_uint_eq(snapshot_guest_ask(fork_, "touch", 1000), 0);
     ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 1000);
     reset_and_compare();
     ck_assert_uint_eq(snapshot_guest_ask(fork_, "check", 0), 0);
+}
+
+/* Pages that are written once and never again do not stay for ever. */
+START_TEST(what_is_no_longer_written_is_given_back)
+{
+    set_up();
+    touch_and_reset(400, 1);
+    long high = read_own_memory();
+    ck_assert_int_ge(high, 1600);
+    touch_and_reset(10, 40);
+    ck_assert_int_le(read_own_memory(), high - 1200);
+    check_all();
+    tear_down();
+}
+END_TEST
+
+/* One run that writes to much is not paid for by those after it. */
+START_TEST(many_pages_stay_only_when_they_are_written_again)
+{
+    set_up();
+    touch_and_reset(10, 2);
+    long low = read_own_memory();
+    touch_and_reset(1000, 1);
+    ck_assert_int_le(read_own_memory(), low + 400);
+    touch_and_reset(1000, 1);
+    ck_assert_int_ge(read_own_memory(), low + 3600);
+    touch_and_reset(1000, 20);
+    ck_assert_int_ge(read_own_memory(), low + 3600);
+    touch_and_reset(10, 2);
+    ck_assert_int_le(read_own_memory(), low + 400);
+    check_all();
     tear_down();
 }
 END_TEST
@@ -449,6 +480,7 @@ make_suite(void)
     tcase_add_test(tcase, statistics_begin_anew);
     tcase_add_test(tcase, ten_thousand_resets_cost_no_more_than_ten);
     tcase_add_test(tcase, what_is_no_longer_written_is_given_back);
+    tcase_add_test(tcase, many_pages_stay_only_when_they_are_written_again);
     tcase_add_test(tcase, the_memory_limit_is_the_same_each_time);
     suite_add_tcase(suite, tcase);
     return suite;
