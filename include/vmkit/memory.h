@@ -93,7 +93,9 @@ vmkit_memory_new_memfd(const char *name, uint64_t size, uint64_t flags, vmkit_me
  *         -EIO when the host refuses it otherwise.
  *
  * A file that is made shorter later gives the guest memory faults, and vmkit_vm_read() and its
- * likes -EFAULT; the process is not harmed. Any thread.
+ * likes -EFAULT; the process is not harmed. Where supervisor mode is interpreted, what the guest's
+ * supervisor does there is an access to an address without memory: a handler's, or an exit's. Any
+ * thread.
  * @since 0.1
  */
 int
@@ -112,7 +114,8 @@ vmkit_memory_new_fd(int fd, uint64_t offset, uint64_t size, uint64_t flags,
  *         goes round the end of the address space; -ENOMEM.
  *
  * The range must stay mapped until `release` is called; its protection may change, and an access
- * that it forbids is a memory fault of the guest. Any thread.
+ * that it forbids is a memory fault of the guest; where supervisor mode is interpreted, see
+ * vmkit_memory_new_fd(). Any thread.
  * @since 0.1
  */
 int

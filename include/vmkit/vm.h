@@ -64,7 +64,8 @@ enum vmkit_space {
     VMKIT_SPACE_MMIO = 2
 };
 
-/** What a handler's callback returns when it does not return a negative errno. */
+/** What a handler's callback returns when it does not return a negative errno. Nothing else is
+ * above 0: such a value is the error EIO. */
 enum vmkit_handled {
     /** The guest goes on. */
     VMKIT_HANDLED = 0,
@@ -429,9 +430,9 @@ vmkit_vm_remove_ioeventfd(vmkit_vm *vm, uint32_t space, uint64_t address, uint32
  * a level-triggered line that is lowered, and that eventfd signalled, when the guest acknowledges
  * the interrupt.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a VM or for a descriptor that is no eventfd; -EBUSY when the eventfd
- *         raises an interrupt already; -ENOTSUP without an interrupt controller, or where KVM has
- *         no irqfd; -ENOMEM; -EIO.
+ * @return 0; -EINVAL without a VM, for a descriptor that is no eventfd, or a line beyond 4,095;
+ *         -EBUSY when the eventfd raises an interrupt already; -ENOTSUP without an interrupt
+ *         controller, or where KVM has no irqfd; -ENOMEM; -EIO.
  *
  * Any thread, with vCPUs running or not.
  * @since 0.1
@@ -478,8 +479,8 @@ vmkit_vm_set_routes(vmkit_vm *vm, const struct vmkit_route *routes, uint32_t cou
  * @param gsi The line.
  * @param level 1 to raise it, 0 to lower it.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL without a VM or for another level; -ENOTSUP without that interrupt controller;
- *         -ENOMEM; -EIO.
+ * @return 0; -EINVAL without a VM, for another level, or for a line beyond 4,095; -ENOTSUP without
+ *         that interrupt controller; -ENOMEM; -EIO.
  *
  * Any thread.
  * @since 0.1

@@ -6,8 +6,6 @@
 
 #include <vmkit/vm.h>
 
-#define ROUTE_LIMIT 4096
-
 VMKIT_EXPORT int
 vmkit_vm_config_new(vmkit_vm_config **ret_config, vmkit_error **ret_error)
 {
@@ -221,10 +219,10 @@ vmkit_vm_set_routes(vmkit_vm *vm, const struct vmkit_route *routes, uint32_t cou
     VMK_API_CHECK_POINTER(vm);
     if (count != 0)
         VMK_API_CHECK_POINTER(routes);
-    if (count > ROUTE_LIMIT)
+    if (count > VMK_VM_LINES)
         return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
                              "%u interrupt routes are more than the %d that a VM may have", count,
-                             ROUTE_LIMIT);
+                             VMK_VM_LINES);
     return vmk_vm_set_routes(vm, routes, count, ret_error);
 }
 

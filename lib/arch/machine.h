@@ -22,6 +22,11 @@ vmk_arch_vm_prepare(struct vmk_kvm_vm *vm, vmkit_error **ret_error);
 int
 vmk_arch_vm_split_irqchip(struct vmk_kvm_vm *vm, uint32_t pins, vmkit_error **ret_error);
 
+/* Pins of an interrupt controller in the kernel, as struct vmkit_route numbers them; 0 for one that
+ * is not there. */
+uint32_t
+vmk_arch_count_pins(uint32_t chip);
+
 /* Give a new vCPU the features that the host's KVM supports. */
 int
 vmk_arch_vcpu_prepare(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error);

@@ -2,7 +2,9 @@
 #include "kvm/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,7 +141,11 @@ vmk_kvm_vm_set_irqfd(struct vmk_kvm_vm *vm, int fd, uint32_t gsi, int resample_f
     }
     int result = vmk_kvm_vm_ioctl(vm, KVM_IRQFD, (uintptr_t)&irqfd);
     uint64_t known = VMK_ERRNO(EINVAL) | (assign ? VMK_ERRNO(EBUSY) : 0);
-    return result < 0 ? vmk_kvm_fail_known(ret_error, result, known, "KVM_IRQFD") : 0;
+    if (result == 0)
+        return 0;
+    char what[64];
+    snprintf(what, sizeof what, "KVM_IRQFD of descriptor %d for line %" PRIu32, fd, gsi);
+    return vmk_kvm_fail_known(ret_error, result, known, what);
 }
 
 int
@@ -158,7 +164,13 @@ vmk_kvm_vm_set_ioeventfd(struct vmk_kvm_vm *vm, const struct vmk_kvm_doorbell *d
     int result = vmk_kvm_vm_ioctl(vm, KVM_IOEVENTFD, (uintptr_t)&ioeventfd);
     uint64_t known =
         VMK_ERRNO(EINVAL) | (assign ? VMK_ERRNO(EEXIST) | VMK_ERRNO(ENOSPC) : VMK_ERRNO(ENOENT));
-    return result < 0 ? vmk_kvm_fail_known(ret_error, result, known, "KVM_IOEVENTFD") : 0;
+    if (result == 0)
+        return 0;
+    char what[96];
+    snprintf(what, sizeof what,
+             "KVM_IOEVENTFD of descriptor %" PRId32 " at %s 0x%" PRIx64 ", %" PRIu32 " bytes",
+             doorbell->fd, doorbell->pio ? "port" : "address", doorbell->address, doorbell->size);
+    return vmk_kvm_fail_known(ret_error, result, known, what);
 }
 
 static void

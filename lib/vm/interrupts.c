@@ -24,6 +24,17 @@ check_eventfd(int fd, vmkit_error **ret_error)
                          "descriptor %d is not open", fd);
 }
 
+/* Linux has as many (KVM_MAX_IRQ_ROUTES), and takes others without a word. */
+static int
+check_line(uint32_t gsi, vmkit_error **ret_error)
+{
+    if (gsi < VMK_VM_LINES)
+        return 0;
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_OUT_OF_RANGE,
+                         "interrupt line %" PRIu32 " is beyond the last one, %d", gsi,
+                         VMK_VM_LINES - 1);
+}
+
 static int
 check_irqchip(struct vmkit_vm *vm, enum vmk_vm_irqchip least, vmkit_error **ret_error)
 {
@@ -71,6 +82,8 @@ vmk_vm_set_irqfd(struct vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, boo
         result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IRQFD, ret_error);
     if (result == 0)
         result = check_eventfd(fd, ret_error);
+    if (result == 0)
+        result = check_line(gsi, ret_error);
     if (result == 0 && resample_fd >= 0) {
         result = vmk_vm_check_capability(vm, VMKIT_CAPABILITY_IRQFD_RESAMPLE, ret_error);
         if (result == 0)
@@ -82,12 +95,34 @@ vmk_vm_set_irqfd(struct vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, boo
 }
 
 static int
+check_pin(const struct vmkit_route *route, vmkit_error **ret_error)
+{
+    uint32_t pins = vmk_arch_count_pins(route->chip);
+    if (route->pin < pins)
+        return 0;
+    if (pins == 0)
+        return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_OUT_OF_RANGE,
+                             "interrupt line %" PRIu32 " leads to controller %" PRIu32
+                             ", which is not there",
+                             route->gsi, route->chip);
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_OUT_OF_RANGE,
+                         "interrupt line %" PRIu32 " leads to pin %" PRIu32
+                         " of controller %" PRIu32 ", whose last one is %" PRIu32,
+                         route->gsi, route->pin, route->chip, pins - 1);
+}
+
+static int
 route_from_public(const struct vmkit_route *from, struct vmk_kvm_route *to, vmkit_error **ret_error)
 {
     if (from->kind != VMKIT_ROUTE_PIN && from->kind != VMKIT_ROUTE_MSI)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "interrupt line %u has a route of the unknown kind %u", from->gsi,
                              from->kind);
+    int result = check_line(from->gsi, ret_error);
+    if (result == 0 && from->kind == VMKIT_ROUTE_PIN)
+        result = check_pin(from, ret_error);
+    if (result < 0)
+        return result;
     *to = (struct vmk_kvm_route){
         .gsi = from->gsi,
         .kind = from->kind == VMKIT_ROUTE_PIN ? VMK_KVM_ROUTE_PIN : VMK_KVM_ROUTE_MSI,
@@ -142,6 +177,8 @@ int
 vmk_vm_set_irq_line(struct vmkit_vm *vm, uint32_t gsi, uint32_t level, vmkit_error **ret_error)
 {
     int result = check_irqchip(vm, VMK_VM_IRQCHIP_KERNEL, ret_error);
+    if (result == 0)
+        result = check_line(gsi, ret_error);
     return result < 0 ? result : vmk_kvm_vm_set_irq_line(vm->kvm, gsi, level != 0, ret_error);
 }
 

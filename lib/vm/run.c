@@ -7,6 +7,8 @@
 #include "vm/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +27,19 @@ refresh_bus(struct vmkit_vcpu *vcpu)
     vcpu->bus_generation = atomic_load_explicit(&vm->bus_generation, memory_order_relaxed);
     pthread_mutex_unlock(&vm->lock);
     vmk_bus_unref(old);
+}
+
+static int
+fail_handler(const struct vmk_vcpu_access *access, int result, vmkit_error **ret_error)
+{
+    const char *space = access->space == VMKIT_SPACE_PIO ? "port" : "address";
+    if (result > 0 || result == INT_MIN)
+        return vmk_error_set(ret_error, EIO, VMKIT_ERROR_CANCELLED,
+                             "the handler of %s 0x%" PRIx64 " returned %d, which says nothing",
+                             space, access->address, result);
+    return vmk_error_set(ret_error, vmk_error_filter(-result), VMKIT_ERROR_CANCELLED,
+                         "the handler of %s 0x%" PRIx64 " returned the error %d", space,
+                         access->address, -result);
 }
 
 /* Hand one element to its handler. */
@@ -55,12 +70,9 @@ call_handler(struct vmkit_vcpu *vcpu, const struct vmk_bus_handler *handler, uin
     /* A callback that set registers has finished the access, and there is nothing to fill in. */
     if (!record.is_write && access->pending)
         memcpy(data, &record.value, access->length);
-    if (result >= 0)
+    if (result == VMKIT_HANDLED || result == VMKIT_HANDLED_STOP)
         return result;
-    return vmk_error_set(ret_error, vmk_error_filter(-result), VMKIT_ERROR_CANCELLED,
-                         "the handler of %s 0x%llx returned the error %d",
-                         access->space == VMKIT_SPACE_PIO ? "port" : "address",
-                         (unsigned long long)access->address, -result);
+    return fail_handler(access, result, ret_error);
 }
 
 static void

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 /* No host has more, and none of these costs much before it is checked. */
-#define ROUTE_LIMIT 4096
 #define REGION_LIMIT 32768
 #define VCPU_LIMIT 4096
 #define PIN_LIMIT 4096
@@ -161,7 +160,7 @@ decode_routes(struct vmk_vm_state *state, struct vmk_byte_cursor *cursor, vmkit_
     if (flag < 0 || (count != 0 && !state->has_routes) ||
         (state->has_routes && state->irqchip == VMK_VM_IRQCHIP_NONE))
         return fail("interrupt routes", ret_error);
-    int result = make_table(cursor, count, ROUTE_LIMIT, ROUTE_BYTES, sizeof *state->routes,
+    int result = make_table(cursor, count, VMK_VM_LINES, ROUTE_BYTES, sizeof *state->routes,
                             "interrupt routes", &table, ret_error);
     if (result < 0)
         return result;

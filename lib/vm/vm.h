@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Interrupt lines of a VM, and routes: Linux's KVM_MAX_IRQ_ROUTES. */
+#define VMK_VM_LINES 4096
+
 struct vmkit_vm;
 
 /* Where the guest's interrupt controller is. */

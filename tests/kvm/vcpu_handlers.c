@@ -3,6 +3,7 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -145,6 +146,20 @@ START_TEST(a_handlers_error_ends_the_run_with_it)
     add_device(&guest, VMKIT_SPACE_PIO, 0x13, 1, &device);
     ASSERT_FAILS(vmkit_vcpu_run(guest.vcpu, &guest.exit, &error), ENOSPC, VMKIT_ERROR_CANCELLED,
                  "the handler of port 0x13 returned the error 28");
+    guest_run(&guest, VMKIT_EXIT_PIO);
+    ck_assert_uint_eq(guest.exit.address, 0x14);
+    guest_free(&guest);
+}
+END_TEST
+
+START_TEST(what_a_handler_may_not_return_is_an_error)
+{
+    struct guest guest;
+    struct device device = {.result = _i == 0 ? INT_MIN : 2};
+    guest_new_real(&guest, out_and_in, sizeof out_and_in);
+    add_device(&guest, VMKIT_SPACE_PIO, 0x13, 1, &device);
+    ASSERT_FAILS(vmkit_vcpu_run(guest.vcpu, &guest.exit, &error), EIO, VMKIT_ERROR_CANCELLED,
+                 _i == 0 ? "port 0x13 returned -2147483648" : "port 0x13 returned 2");
     guest_run(&guest, VMKIT_EXIT_PIO);
     ck_assert_uint_eq(guest.exit.address, 0x14);
     guest_free(&guest);
@@ -407,7 +422,7 @@ START_TEST(an_ioeventfd_is_signalled_without_an_exit)
     ASSERT_OK(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0xffff, 1, 0, 0, match, &error));
     ASSERT_OK(vmkit_vm_remove_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0xffff, 1, 0, 0, match, &error));
     ASSERT_FAILS(vmkit_vm_add_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, match, &error),
-                 EEXIST, VMKIT_ERROR_EXISTS, "KVM_IOEVENTFD");
+                 EEXIST, VMKIT_ERROR_EXISTS, "at port 0x13, 1 bytes: ");
     guest_halt(&guest);
     ck_assert_int_eq(read(bell, &count, sizeof count), sizeof count);
     ck_assert_uint_eq(count, 2);
@@ -416,7 +431,7 @@ START_TEST(an_ioeventfd_is_signalled_without_an_exit)
 
     ASSERT_OK(vmkit_vm_remove_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, bell, &error));
     ASSERT_FAILS(vmkit_vm_remove_ioeventfd(guest.vm, VMKIT_SPACE_PIO, 0x13, 1, 0, 0, bell, &error),
-                 ENOENT, VMKIT_ERROR_NOT_FOUND, "KVM_IOEVENTFD");
+                 ENOENT, VMKIT_ERROR_NOT_FOUND, "at port 0x13, 1 bytes: ");
     ASSERT_OK(vmkit_vcpu_set_x86_real_mode(guest.vcpu, GUEST_CODE, GUEST_STACK, &error));
     guest_run(&guest, VMKIT_EXIT_PIO);
     ck_assert_uint_eq(guest.exit.address, 0x13);
@@ -558,6 +573,7 @@ make_suite(void)
     tcase_add_test(tcase, a_handler_serves_memory_without_memory);
     tcase_add_test(tcase, a_handler_can_stop_the_run_and_the_access_is_done);
     tcase_add_test(tcase, a_handlers_error_ends_the_run_with_it);
+    tcase_add_loop_test(tcase, what_a_handler_may_not_return_is_an_error, 0, 2);
     tcase_add_test(tcase, a_callback_of_a_write_sets_registers);
     tcase_add_test(tcase, a_callback_of_a_read_does_not_set_registers);
     tcase_add_test(tcase, a_callback_does_not_run_its_own_vcpu);

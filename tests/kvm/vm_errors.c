@@ -320,7 +320,7 @@ START_TEST(routes_and_messages_work_with_a_split_controller)
     struct vmkit_route route = {.gsi = 1, .kind = 7};
     vmkit_vm_config *config = NULL;
     vmkit_vm *vm = NULL;
-    int fd = eventfd(0, EFD_CLOEXEC);
+    int fd = eventfd(0, EFD_CLOEXEC), null = open("/dev/null", O_RDWR | O_CLOEXEC);
     ASSERT_OK(vmkit_vm_config_new(&config, &error));
     ASSERT_OK(vmkit_vm_config_set_interrupt_controller(config, VMKIT_INTERRUPT_CONTROLLER_SPLIT, 24,
                                                        &error));
@@ -332,15 +332,46 @@ START_TEST(routes_and_messages_work_with_a_split_controller)
     route.msi_data = 0x31;
     ASSERT_OK(vmkit_vm_set_routes(vm, &route, 1, &error));
     ASSERT_OK(vmkit_vm_add_irqfd(vm, fd, 1, -1, &error));
-    ASSERT_FAILS(vmkit_vm_add_irqfd(vm, fd, 1, -1, &error), EBUSY, VMKIT_ERROR_BUSY, "KVM_IRQFD");
+    ASSERT_FAILS(vmkit_vm_add_irqfd(vm, fd, 1, -1, &error), EBUSY, VMKIT_ERROR_BUSY,
+                 "for line 1: ");
     ASSERT_OK(vmkit_vm_remove_irqfd(vm, fd, 1, &error));
+    ASSERT_FAILS(vmkit_vm_add_irqfd(vm, fd, 4096, -1, &error), EINVAL, VMKIT_ERROR_OUT_OF_RANGE,
+                 "interrupt line 4096 is beyond the last one, 4095");
+    ASSERT_OK(vmkit_vm_add_irqfd(vm, fd, 4095, -1, &error));
+    ASSERT_OK(vmkit_vm_remove_irqfd(vm, fd, 4095, &error));
+    ASSERT_INVALID(vmkit_vm_add_irqfd(vm, null, 1, -1, &error), "KVM_IRQFD of descriptor");
+    route.gsi = 4096;
+    ASSERT_FAILS(vmkit_vm_set_routes(vm, &route, 1, &error), EINVAL, VMKIT_ERROR_OUT_OF_RANGE,
+                 "interrupt line 4096");
     ASSERT_INVALID(vmkit_vm_add_irqfd(vm, -1, 1, -1, &error), "descriptor -1 is not open");
     ASSERT_FAILS(vmkit_vm_set_irq_line(vm, 1, 1, &error), ENOTSUP, VMKIT_ERROR_WRONG_STATE,
                  "in the kernel");
     ASSERT_OK(vmkit_vm_set_routes(vm, NULL, 0, &error));
     vmkit_vm_unref(vm);
     vmkit_vm_config_unref(config);
+    close(null);
     close(fd);
+}
+END_TEST
+
+START_TEST(lines_and_pins_that_are_not_there_are_refused)
+{
+    struct vmkit_route route = {.gsi = 1, .kind = VMKIT_ROUTE_PIN, .chip = 2, .pin = 24};
+    struct guest kernel;
+    static const uint8_t code[] = {0xf4};
+    guest_new(&kernel, VMKIT_INTERRUPT_CONTROLLER_KERNEL, code, sizeof code);
+    ASSERT_FAILS(vmkit_vm_set_irq_line(kernel.vm, 4096, 1, &error), EINVAL,
+                 VMKIT_ERROR_OUT_OF_RANGE, "interrupt line 4096 is beyond the last one, 4095");
+    ASSERT_FAILS(vmkit_vm_set_routes(kernel.vm, &route, 1, &error), EINVAL,
+                 VMKIT_ERROR_OUT_OF_RANGE,
+                 "line 1 leads to pin 24 of controller 2, whose last one is 23");
+    route.chip = 3;
+    ASSERT_FAILS(vmkit_vm_set_routes(kernel.vm, &route, 1, &error), EINVAL,
+                 VMKIT_ERROR_OUT_OF_RANGE, "controller 3, which is not there");
+    route.chip = 1;
+    route.pin = 7;
+    ASSERT_OK(vmkit_vm_set_routes(kernel.vm, &route, 1, &error));
+    guest_free(&kernel);
 }
 END_TEST
 
@@ -379,6 +410,7 @@ make_suite(void)
     tcase_add_test(tcase, state_that_is_set_is_read_back);
     tcase_add_test(tcase, doorbells_and_interrupts_need_what_they_need);
     tcase_add_test(tcase, routes_and_messages_work_with_a_split_controller);
+    tcase_add_test(tcase, lines_and_pins_that_are_not_there_are_refused);
     tcase_add_test(tcase, the_probe_finds_this_host_usable);
     suite_add_tcase(suite, tcase);
     return suite;

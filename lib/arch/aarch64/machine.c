@@ -28,6 +28,13 @@ vmk_arch_vm_split_irqchip(struct vmk_kvm_vm *vm, uint32_t pins, vmkit_error **re
     return fail(ret_error);
 }
 
+uint32_t
+vmk_arch_count_pins(uint32_t chip)
+{
+    (void)chip;
+    return 0;
+}
+
 int
 vmk_arch_vcpu_prepare(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error)
 {

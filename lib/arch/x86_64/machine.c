@@ -26,6 +26,14 @@ vmk_arch_vm_split_irqchip(struct vmk_kvm_vm *vm, uint32_t pins, vmkit_error **re
 
 /* Raw leaves of the host would be refused or would promise what KVM does not do, so the guest gets
  * what KVM_GET_SUPPORTED_CPUID said. */
+/* Two 8259 and an 82093AA. */
+uint32_t
+vmk_arch_count_pins(uint32_t chip)
+{
+    static const uint32_t pins[] = {8, 8, 24};
+    return chip < sizeof pins / sizeof *pins ? pins[chip] : 0;
+}
+
 int
 vmk_arch_vcpu_prepare(struct vmk_kvm_vcpu *vcpu, vmkit_error **ret_error)
 {
