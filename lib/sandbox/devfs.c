@@ -3,11 +3,15 @@
 #include "sandbox/pseudo.h"
 
 #include "sandbox/files.h"
+#include "sandbox/process.h"
 #include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <linux/magic.h>
 #include <sys/random.h>
+
+/* Random bytes are slow to make: after so many, a kill and the limits of time are looked at. */
+#define RANDOM_STEP ((size_t)32 << 10)
 
 static ssize_t
 read_nothing(struct vmk_process *process, struct vmk_file *file, const struct iovec *iov, int count,
@@ -31,12 +35,17 @@ read_random(struct vmk_process *process, struct vmk_file *file, const struct iov
 {
     size_t done = 0;
     for (int i = 0; i < count; i++) {
-        ssize_t got = getrandom(iov[i].iov_base, iov[i].iov_len, GRND_NONBLOCK);
-        if (got < 0)
-            return done != 0 ? (ssize_t)done : -errno;
-        done += (size_t)got;
-        if ((size_t)got < iov[i].iov_len)
-            break;
+        for (size_t at = 0; at < iov[i].iov_len;) {
+            size_t left = iov[i].iov_len - at;
+            ssize_t got = getrandom((uint8_t *)iov[i].iov_base + at,
+                                    left < RANDOM_STEP ? left : RANDOM_STEP, GRND_NONBLOCK);
+            if (got < 0)
+                return done != 0 ? (ssize_t)done : -errno;
+            at += (size_t)got;
+            done += (size_t)got;
+            if (process->running && vmk_process_must_stop(process))
+                return (ssize_t)done;
+        }
     }
     return (ssize_t)done;
 }

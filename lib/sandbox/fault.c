@@ -117,6 +117,13 @@ populate_small(struct vmk_space *space, const struct vmk_vma *vma, uint64_t star
     return r < 0 ? r : flushed;
 }
 
+/* The step of [at, end) that begins at `at`. */
+static int
+populate_step(struct vmk_space *space, const struct vmk_vma *vma, uint64_t at, uint64_t end)
+{
+    return populate_small(space, vma, at, end - at > POPULATE_STEP ? at + POPULATE_STEP : end, -1);
+}
+
 /* Whether a page of 2 MiB around `va` is worth it: it lies in the mapping as a whole, nothing of it
  * is populated, and a quarter of the memory limit stays for others. */
 static bool
@@ -166,6 +173,24 @@ choose_window(struct vmk_space *space, const struct vmk_vma *vma, uint64_t va, u
     *ret_end = end;
 }
 
+/* Populate [start, end) in steps, the one with the page that is asked for first: only the
+ * neighbours are left out when the process must stop. */
+static int
+populate_window(struct vmk_space *space, const struct vmk_vma *vma, uint64_t va, uint64_t start,
+                uint64_t end)
+{
+    uint64_t first = start + (va - start) / POPULATE_STEP * POPULATE_STEP;
+    int r = populate_step(space, vma, first, end);
+    for (uint64_t at = start; at < end && r == 0; at += POPULATE_STEP) {
+        if (at == first)
+            continue;
+        if (space->process->running && vmk_process_must_stop(space->process))
+            return 0;
+        r = populate_step(space, vma, at, end);
+    }
+    return r;
+}
+
 int
 vmk_space_fault(struct vmk_space *space, uint64_t va, unsigned access)
 {
@@ -188,7 +213,7 @@ vmk_space_fault(struct vmk_space *space, uint64_t va, unsigned access)
 
     uint64_t start, end;
     choose_window(space, vma, va, &start, &end);
-    int r = populate_small(space, vma, start, end, -1);
+    int r = populate_window(space, vma, va, start, end);
     if (r == 0 || vmk_paging_find(&space->paging, va).used)
         return 0;
 

@@ -167,16 +167,20 @@ vmk_pages_next(const struct vmk_pages *pages, uint64_t number)
     return covers(pages, number) ? next_below(pages->root, pages->height, number) : UINT64_MAX;
 }
 
-/* Drop [first, last], numbers below `*slot`, a tree of that height. At most four levels deep. */
+/* Drop pages of [first, last], numbers below `*slot`, a tree of that height, until `*most` of them
+ * are gone. Tables go from the last one down, so that the heap shrinks by one at a time, and the
+ * pages of each upwards, so that it does so at once. At most four levels deep. */
 static void
-drop(struct vmk_pages *pages, void **slot, unsigned height, uint64_t first, uint64_t last)
+drop(struct vmk_pages *pages, void **slot, unsigned height, uint64_t first, uint64_t last,
+     uint64_t *most)
 {
-    if (*slot == NULL)
+    if (*slot == NULL || *most == 0)
         return;
     if (height == 0) {
         release(pages, *slot);
         *slot = NULL;
         pages->count--;
+        --*most;
         return;
     }
 
@@ -184,11 +188,11 @@ drop(struct vmk_pages *pages, void **slot, unsigned height, uint64_t first, uint
     unsigned shift = level_shift(height);
     uint64_t span = ((uint64_t)1 << shift) - 1;
     bool empty = true;
-    for (uint64_t i = 0; i < FANOUT; i++) {
-        uint64_t base = i << shift;
+    for (uint64_t n = 0; n < FANOUT; n++) {
+        uint64_t i = height == 1 ? n : FANOUT - 1 - n, base = i << shift;
         if (table->slots[i] != NULL && base <= last && base + span >= first)
             drop(pages, &table->slots[i], height - 1, first > base ? first - base : 0,
-                 last - base < span ? last - base : span);
+                 last - base < span ? last - base : span, most);
         empty &= table->slots[i] == NULL;
     }
     if (empty) {
@@ -197,14 +201,21 @@ drop(struct vmk_pages *pages, void **slot, unsigned height, uint64_t first, uint
     }
 }
 
-void
-vmk_pages_drop(struct vmk_pages *pages, uint64_t first, uint64_t last)
+bool
+vmk_pages_drop_some(struct vmk_pages *pages, uint64_t first, uint64_t last, uint64_t most)
 {
     if (pages->root == NULL || !(first == 0 || covers(pages, first)))
-        return;
+        return false;
     uint64_t highest = ((uint64_t)1 << (pages->height * SHIFT)) - 1;
     if (last > highest)
         last = highest;
     if (first <= last)
-        drop(pages, &pages->root, pages->height, first, last);
+        drop(pages, &pages->root, pages->height, first, last, &most);
+    return most == 0;
+}
+
+void
+vmk_pages_drop(struct vmk_pages *pages, uint64_t first, uint64_t last)
+{
+    vmk_pages_drop_some(pages, first, last, UINT64_MAX);
 }

@@ -45,4 +45,8 @@ vmk_pages_next(const struct vmk_pages *pages, uint64_t number);
 void
 vmk_pages_drop(struct vmk_pages *pages, uint64_t first, uint64_t last);
 
+/* The same for no more than `most` of them. Whether there may be further ones. */
+bool
+vmk_pages_drop_some(struct vmk_pages *pages, uint64_t first, uint64_t last, uint64_t most);
+
 #endif

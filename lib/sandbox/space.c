@@ -8,10 +8,12 @@
 #include <string.h>
 
 #define PAGE_MASK (~(uint64_t)(VMK_PAGE_SIZE - 1))
-/* The host frees no more than this at once, so that the limits of time are noticed in between. */
-#define MAX_RUN (UINT64_C(32) << 20)
+/* The host frees or protects no more at once than 2 MiB in pages of 4 KiB, or 8 MiB in large pages,
+ * which are quicker: a kill and the limits of time are noticed in between. */
+#define MAX_RUN_WEIGHT 512u
+#define LARGE_WEIGHT 128u
 /* Pages that a walk passes between two looks at the limits of time. */
-#define STEPS_BETWEEN_CHECKS 4096u
+#define STEPS_BETWEEN_CHECKS 1024u
 #define LARGE_MASK (~(uint64_t)(VMK_LARGE_PAGE_SIZE - 1))
 
 /* The guest's page tables are charged and counted like its pages, and never given back. */
@@ -49,6 +51,7 @@ struct run {
     int (*act)(struct vmk_space *space, uint64_t gpa, uint64_t size);
     uint64_t gpa;
     uint64_t size;
+    unsigned weight;
     int result;
 };
 
@@ -61,20 +64,21 @@ run_flush(struct run *run)
     if (r < 0)
         run->result = r;
     run->size = 0;
+    run->weight = 0;
 }
 
 /* True when what was collected before was acted on. */
 static bool
 run_add(struct run *run, uint64_t gpa, uint64_t size)
 {
-    if (run->size != 0 && run->gpa + run->size == gpa && run->size < MAX_RUN) {
-        run->size += size;
-        return false;
+    bool begins = run->size == 0 || run->gpa + run->size != gpa || run->weight >= MAX_RUN_WEIGHT;
+    if (begins) {
+        run_flush(run);
+        run->gpa = gpa;
     }
-    run_flush(run);
-    run->gpa = gpa;
-    run->size = size;
-    return true;
+    run->size += size;
+    run->weight += size == VMK_PAGE_SIZE ? 1 : LARGE_WEIGHT;
+    return begins;
 }
 
 static int

@@ -17,6 +17,8 @@
 #endif
 
 #define RANDOM_SIZE 16
+/* Bytes that are written between two looks at the limits of time. */
+#define PUSH_STEP ((size_t)64 << 10)
 #define MAX_AUXV 24
 
 /* The strings grow down from the top; the vectors are collected and written below them. */
@@ -26,21 +28,40 @@ struct stack {
     bool failed;
 };
 
+/* In steps, from the top down as the stack is populated; the last ones are left out when the
+ * process must stop. */
 static uint64_t
 push(struct stack *stack, const void *data, size_t size)
 {
+    struct vmk_process *process = stack->space->process;
     stack->top -= size;
-    if (size > 0 && vmk_uaccess_write(stack->space, stack->top, data, size) < 0)
-        stack->failed = true;
+    for (size_t left = size; left > 0;) {
+        size_t step = left < PUSH_STEP ? left : PUSH_STEP;
+        left -= step;
+        if (vmk_uaccess_write(stack->space, stack->top + left, (const uint8_t *)data + left, step) <
+                0 ||
+            (process->running && vmk_process_must_stop(process))) {
+            stack->failed = true;
+            break;
+        }
+    }
     return stack->top;
+}
+
+/* The string that begins at `at`, or the end. */
+static size_t
+next_string(const struct vmk_blob *blob, size_t at)
+{
+    const uint8_t *end = memchr(blob->data + at, 0, blob->size - at);
+    return end == NULL ? blob->size : (size_t)(end - blob->data) + 1;
 }
 
 static size_t
 count_strings(const struct vmk_blob *blob)
 {
     size_t count = 0;
-    for (size_t i = 0; blob != NULL && i < blob->size; i++)
-        count += blob->data[i] == 0;
+    for (size_t at = 0; blob != NULL && at < blob->size; at = next_string(blob, at))
+        count++;
     return count;
 }
 
@@ -48,13 +69,8 @@ count_strings(const struct vmk_blob *blob)
 static uint64_t *
 write_pointers(uint64_t *at, const struct vmk_blob *blob, uint64_t va)
 {
-    size_t start = 0;
-    for (size_t i = 0; blob != NULL && i < blob->size; i++) {
-        if (blob->data[i] != 0)
-            continue;
-        *at++ = va + start;
-        start = i + 1;
-    }
+    for (size_t i = 0; blob != NULL && i < blob->size; i = next_string(blob, i))
+        *at++ = va + i;
     *at++ = 0;
     return at;
 }

@@ -30,6 +30,8 @@
 #define DESCRIPTOR_PATH_MAX 24
 /* Strings that are read between two looks at the limits of time. */
 #define STRINGS_BETWEEN_CHECKS 64
+/* Bytes of them that are copied in between. */
+#define COPY_STEP ((size_t)64 << 10)
 
 /* Strings that are collected one after the other, with their NULs. */
 struct strings {
@@ -180,7 +182,8 @@ replace_program(struct vmk_process *process, const char *path, const struct vmk_
 {
     process->program_replaced = true;
     process->call_return_sp = 0;
-    if (vmk_space_empty(process->space) < 0 || vmk_load(process, program, NULL) < 0) {
+    if (vmk_space_empty(process->space) < 0 || vmk_process_must_stop(process) ||
+        vmk_load(process, program, NULL) < 0) {
         vmk_process_end_signal(process, SIGKILL, SI_KERNEL, 0);
         return -ENOMEM;
     }
@@ -193,13 +196,29 @@ replace_program(struct vmk_process *process, const char *path, const struct vmk_
     return 0;
 }
 
+/* Strings to keep. NULL without memory, or when the process must stop. */
+static struct vmk_blob *
+strings_keep(struct vmk_process *process, const struct strings *strings)
+{
+    struct vmk_blob *blob = vmk_blob_new(NULL, strings->size);
+    for (size_t at = 0; blob != NULL && at < strings->size; at += COPY_STEP) {
+        size_t left = strings->size - at;
+        memcpy(blob->data + at, strings->data + at, left < COPY_STEP ? left : COPY_STEP);
+        if (vmk_process_must_stop(process)) {
+            vmk_blob_unref(blob);
+            return NULL;
+        }
+    }
+    return blob;
+}
+
 static int64_t
 start_program(struct vmk_process *process, const struct request *request,
               struct vmk_program *program)
 {
     int64_t r = -ENOMEM;
-    program->arguments = vmk_blob_new(request->arguments.data, request->arguments.size);
-    program->environment = vmk_blob_new(request->environment.data, request->environment.size);
+    program->arguments = strings_keep(process, &request->arguments);
+    program->environment = strings_keep(process, &request->environment);
     if (program->arguments != NULL && program->environment != NULL)
         r = vmk_stack_fits(program) ? replace_program(process, request->path, program) : -E2BIG;
     vmk_blob_unref(program->arguments);

@@ -198,6 +198,7 @@ vmk_tmpfs_new(struct vmk_files *files, const char *path, struct vmk_mount *ret_m
     struct tmpfs *fs = calloc(1, sizeof *fs);
     if (fs == NULL)
         return -ENOMEM;
+    fs->process = files->process;
     fs->account = files->account;
     int result = vmk_tmp_inode_new(files, fs, S_IFDIR, 01777, &inode);
     if (result == 0) {

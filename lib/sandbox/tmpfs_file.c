@@ -136,7 +136,7 @@ set_size(struct tmp_inode *inode, uint64_t size)
         int result = inside == 0 ? 0 : clear_part(inode, size, VMK_PAGES_SIZE - inside);
         if (result < 0)
             return result;
-        vmk_pages_drop(&inode->pages, size / VMK_PAGES_SIZE + (inside != 0), UINT64_MAX);
+        vmk_tmp_drop_pages(inode, size / VMK_PAGES_SIZE + (inside != 0), UINT64_MAX);
     }
     inode->size = size;
     vmk_tmp_touch(inode, true);
@@ -159,7 +159,7 @@ punch_hole(struct tmp_inode *inode, uint64_t offset, uint64_t end)
         uint64_t piece = VMK_PAGES_SIZE - inside;
         uint64_t number = offset / VMK_PAGES_SIZE;
         if (inside == 0 && end - offset >= VMK_PAGES_SIZE) {
-            vmk_pages_drop(&inode->pages, number, end / VMK_PAGES_SIZE - 1);
+            vmk_tmp_drop_pages(inode, number, end / VMK_PAGES_SIZE - 1);
             offset = end - end % VMK_PAGES_SIZE;
             continue;
         }

@@ -12,6 +12,8 @@
 /* What an inode and an entry cost beside their contents: the structure and its part of tables. */
 #define INODE_CHARGE 512
 #define ENTRY_CHARGE 128
+/* Pages that are freed between two looks at the limits of time. */
+#define PAGES_AT_ONCE 512
 
 void
 vmk_tmp_touch(struct tmp_inode *inode, bool modified)
@@ -96,10 +98,24 @@ inode_free(struct tmp_inode *inode)
 }
 
 void
+vmk_tmp_drop_pages(struct tmp_inode *inode, uint64_t first, uint64_t last)
+{
+    struct vmk_process *process = inode->fs->process;
+    while (vmk_pages_drop_some(&inode->pages, first, last, PAGES_AT_ONCE)) {
+        if (process->running && vmk_process_must_stop(process))
+            return;
+    }
+}
+
+void
 vmk_tmp_inode_unref(struct tmp_inode *inode)
 {
-    /* A folder is empty when its last name goes, so that this frees one inode at a time. */
-    if (--inode->references == 0)
+    if (--inode->references != 0)
+        return;
+    vmk_tmp_drop_pages(inode, 0, UINT64_MAX);
+    /* A folder is empty when its last name goes, so that this frees one inode at a time. One that a
+     * process which must stop had no time for goes with the file system. */
+    if (inode->pages.count == 0)
         inode_free(inode);
 }
 

@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 struct tmp_inode;
+struct vmk_process;
 
 struct tmpfs {
+    struct vmk_process *process; /* whose limits of time the freeing of many pages looks at */
     struct vmk_memory_account *account;
     struct tmp_inode *all; /* so that freeing needs no recursion */
     uint32_t count;
@@ -84,6 +86,10 @@ vmk_tmp_inode_new(struct vmk_files *files, struct tmpfs *fs, uint32_t type, uint
 
 void
 vmk_tmp_inode_unref(struct tmp_inode *inode);
+
+/* Make holes of the pages [first, last]; some stay when the process must stop. */
+void
+vmk_tmp_drop_pages(struct tmp_inode *inode, uint64_t first, uint64_t last);
 
 /* Free all, whoever refers to it. */
 void

@@ -2,6 +2,7 @@
 #include "sandbox_guest.h"
 
 #include <check.h>
+#include <cpuid.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,6 +24,14 @@ clock_ns(clockid_t clock)
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+bool
+guest_is_emulated_by_qemu(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    __cpuid(0x40000000, eax, ebx, ecx, edx);
+    return ebx == 0x54474354 && ecx == 0x43544743 && edx == 0x47435447;
 }
 
 uint64_t

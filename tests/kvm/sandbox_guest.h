@@ -8,6 +8,7 @@
 
 #include <vmkit/sandbox.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,6 +65,10 @@ guest_check_same(const char *const *arguments);
 /* Run the probe in a sandbox: it exits with `status`. */
 void
 guest_check_status(const char *const *arguments, int status);
+
+/* Whether the processor is QEMU's software emulation, as in the lab. */
+bool
+guest_is_emulated_by_qemu(void);
 
 uint64_t
 guest_now_ns(void);

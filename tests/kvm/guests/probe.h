@@ -26,6 +26,7 @@ extern const struct probe probe_exhaust[];
 extern const struct probe probe_process[];
 extern const struct probe probe_exec[];
 extern const struct probe probe_files[];
+extern const struct probe probe_busy[];
 
 #define CHECK(condition)                                                   \
     do {                                                                   \
