@@ -22,6 +22,7 @@ vmk_file_init(struct vmk_file *file, const struct vmk_file_ops *ops, uint32_t fl
     file->open_count = NULL;
     file->mount_index = 0;
     file->number = 0;
+    file->identified = false;
     file->state_number = 0;
     file->node = node == NULL ? NULL : vmk_node_ref(node);
 }

@@ -91,6 +91,8 @@ struct vmk_file {
     struct vmk_node *node;           /* where it was opened; NULL for what has no path */
     struct vmk_epoll_watch *watches; /* of epoll instances, which forget a file that is gone */
     uint32_t *open_count;            /* that the file counts in once it has had a descriptor */
+    uint64_t device, inode;          /* which file that is, once mapped.c has asked for it */
+    bool identified;                 /* whether it has */
     uint32_t number;                 /* the inode number of what has no path */
     uint32_t mount_index;  /* reading a folder: 0, or which mount in it comes next, plus 1 */
     uint32_t state_number; /* while the process is saved: which of its files it is, from 1 on */

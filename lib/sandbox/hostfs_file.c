@@ -8,11 +8,13 @@
 #include "sandbox/dirent.h"
 #include "sandbox/files.h"
 #include "sandbox/hostio.h"
+#include "sandbox/mapped.h"
 #include "sandbox/process.h"
 #include "sandbox/state_codec.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -51,6 +53,7 @@ host_write(struct vmk_process *process, struct vmk_file *file, const struct iove
         *offset = (uint64_t)status.st_size;
     else
         *offset += (uint64_t)wrote;
+    vmk_mapped_change(process, file, *offset - (uint64_t)wrote, (uint64_t)wrote);
     return wrote;
 }
 
@@ -73,6 +76,8 @@ host_truncate(struct vmk_process *process, struct vmk_file *file, uint64_t size)
     struct vmk_host_guard guard;
     vmk_host_guard_enter(&guard);
     int result = ftruncate(fd_of(file), (off_t)size) < 0 ? -errno : 0;
+    if (result == 0)
+        vmk_mapped_cut(process, file, size);
     return (int)vmk_host_guard_leave(&guard, process, result);
 }
 
@@ -83,6 +88,9 @@ host_allocate(struct vmk_process *process, struct vmk_file *file, int mode, uint
     struct vmk_host_guard guard;
     vmk_host_guard_enter(&guard);
     int result = vmk_hostio_allocate(process, fd_of(file), mode, offset, size);
+    /* Some modes move what follows the range. */
+    if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE)
+        vmk_mapped_change(process, file, offset, UINT64_MAX - offset);
     return (int)vmk_host_guard_leave(&guard, process, result);
 }
 
@@ -194,7 +202,11 @@ vmk_hostfs_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
     struct vmk_node *opened;
     int fd = vmk_hostfs_reopen(host_fd(node), node->type, flags);
     int result = fd < 0 ? fd : vmk_hostfs_node_new(node, NULL, fd, &opened);
-    return result < 0 ? result : file_new(opened, flags, ret_file);
+    if (result == 0)
+        result = file_new(opened, flags, ret_file);
+    if (result == 0 && (flags & O_TRUNC) != 0)
+        vmk_mapped_cut(files->process, *ret_file, 0);
+    return result;
 }
 
 /* The guest's umask decides, and the caller's umask took bits away that it does not. */

@@ -12,7 +12,9 @@
 #include <errno.h>
 
 #define RIGHTS ((unsigned)(VMK_PAGE_READ | VMK_PAGE_WRITE | VMK_PAGE_EXECUTE))
-#define FLAGS ((unsigned)(VMK_VMA_STACK | VMK_VMA_NO_RESERVE | VMK_VMA_SHARED))
+#define FLAGS                                                                           \
+    ((unsigned)(VMK_VMA_STACK | VMK_VMA_NO_RESERVE | VMK_VMA_SHARED | VMK_VMA_FOLLOWS | \
+                VMK_VMA_WRITTEN))
 
 static bool
 is_page_aligned(uint64_t value)

@@ -5,6 +5,7 @@
  * shared mapping of a file is served for reading.
  */
 #include "sandbox/files.h"
+#include "sandbox/mapped.h"
 #include "sandbox/process.h"
 #include "sandbox/space.h"
 #include "sandbox/syscall.h"
@@ -125,6 +126,8 @@ vmk_sys_mmap(struct vmk_process *process, const uint64_t args[6])
         int r = find_file(process, args[4], prot, type, &vma.file);
         if (r < 0)
             return r;
+        vma.flags |= VMK_VMA_FOLLOWS;
+        vma.flags |= prot & PROT_WRITE ? VMK_VMA_WRITTEN : 0;
     }
     vma.flags |= flags & MAP_NORESERVE ? VMK_VMA_NO_RESERVE : 0;
     vma.flags |= type != MAP_PRIVATE ? VMK_VMA_SHARED : 0;
@@ -324,9 +327,12 @@ vmk_sys_msync(struct vmk_process *process, const uint64_t args[6])
     if (args[0] & PAGE_MASK || args[2] & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
         (args[2] & MS_ASYNC && args[2] & MS_SYNC))
         return -EINVAL;
-    if (!vmk_round_up_u64(size, VMK_PAGE_SIZE, &size) || !is_user_range(args[0], size))
+    if (!vmk_round_up_u64(size, VMK_PAGE_SIZE, &size) || !is_user_range(args[0], size) ||
+        !vmk_vmas_cover(&process->space->vmas, args[0], args[0] + size))
         return -ENOMEM;
-    return vmk_vmas_cover(&process->space->vmas, args[0], args[0] + size) ? 0 : -ENOMEM;
+    if (args[2] & MS_INVALIDATE)
+        vmk_mapped_refresh(process, args[0], args[0] + size);
+    return 0;
 }
 
 int64_t

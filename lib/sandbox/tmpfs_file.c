@@ -4,6 +4,7 @@
 
 #include "sandbox/dirent.h"
 #include "sandbox/files.h"
+#include "sandbox/mapped.h"
 #include "sandbox/process.h"
 #include "sandbox/state_codec.h"
 
@@ -79,6 +80,7 @@ tmp_write(struct vmk_process *process, struct vmk_file *file, const struct iovec
     if (*offset > inode->size)
         inode->size = *offset;
     vmk_tmp_touch(inode, true);
+    vmk_mapped_change(process, file, *offset - done, done);
     return (ssize_t)done;
 }
 
@@ -148,7 +150,10 @@ tmp_truncate(struct vmk_process *process, struct vmk_file *file, uint64_t size)
 {
     if (size > VMK_PAGES_BYTES_MAX)
         return -EFBIG;
-    return set_size(inode_of(file), size);
+    int result = set_size(inode_of(file), size);
+    if (result == 0)
+        vmk_mapped_cut(process, file, size);
+    return result;
 }
 
 static int
@@ -183,7 +188,9 @@ tmp_allocate(struct vmk_process *process, struct vmk_file *file, int mode, uint6
         return -EFBIG;
     if (mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
         vmk_tmp_touch(inode, true);
-        return punch_hole(inode, offset, end);
+        int result = punch_hole(inode, offset, end);
+        vmk_mapped_change(process, file, offset, size);
+        return result;
     }
     if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0)
         return -EOPNOTSUPP;
@@ -285,10 +292,12 @@ vmk_tmp_open(struct vmk_files *files, struct vmk_node *node, uint32_t flags,
     struct vmk_file *file = malloc(sizeof *file);
     if (file == NULL)
         return -ENOMEM;
-    if ((flags & O_TRUNC) != 0 && inode->type == S_IFREG)
-        (void)set_size(inode, 0); /* To nothing it cannot fail. */
     vmk_file_init(file, inode->type == S_IFDIR ? &tmp_folder_ops : &tmp_file_ops,
                   flags & ~(uint32_t)(O_TMPFILE & ~O_DIRECTORY), node);
+    if ((flags & O_TRUNC) != 0 && inode->type == S_IFREG) {
+        (void)set_size(inode, 0); /* To nothing it cannot fail. */
+        vmk_mapped_cut(inode->fs->process, file, 0);
+    }
     *ret_file = file;
     return 0;
 }

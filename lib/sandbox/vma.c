@@ -16,9 +16,16 @@ committed_bytes(const struct vmk_vma *vma)
     return counts ? vma->end - vma->start : 0;
 }
 
+static uint64_t
+following_bytes(const struct vmk_vma *vma)
+{
+    return vma->flags & VMK_VMA_FOLLOWS ? vma->end - vma->start : 0;
+}
+
 static void
 count_in(struct vmk_vmas *vmas, const struct vmk_vma *vma)
 {
+    vmas->following += following_bytes(vma);
     vmas->mapped += vma->end - vma->start;
     vmas->committed += committed_bytes(vma);
 }
@@ -26,6 +33,7 @@ count_in(struct vmk_vmas *vmas, const struct vmk_vma *vma)
 static void
 count_out(struct vmk_vmas *vmas, const struct vmk_vma *vma)
 {
+    vmas->following -= following_bytes(vma);
     vmas->mapped -= vma->end - vma->start;
     vmas->committed -= committed_bytes(vma);
 }
@@ -213,6 +221,8 @@ vmk_vmas_protect(struct vmk_vmas *vmas, uint64_t start, uint64_t end, unsigned r
     for (; i < vmas->count && vmas->items[i].start < end; i++) {
         count_out(vmas, &vmas->items[i]);
         vmas->items[i].rights = rights;
+        if (rights & VMK_PAGE_WRITE && vmas->items[i].flags & VMK_VMA_FOLLOWS)
+            vmas->items[i].flags |= VMK_VMA_WRITTEN;
         count_in(vmas, &vmas->items[i]);
     }
     join_range(vmas, first > 0 ? first - 1 : 0, i < vmas->count ? i : vmas->count - 1);

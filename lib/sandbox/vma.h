@@ -19,6 +19,8 @@ enum vmk_vma_flags {
     VMK_VMA_STACK = 1,      /* Filled downwards; not counted as committed. */
     VMK_VMA_NO_RESERVE = 2, /* Not counted as committed. */
     VMK_VMA_SHARED = 4, /* Asked for as shared; without another process it is as good as private. */
+    VMK_VMA_FOLLOWS = 8,  /* Of a file, and shows what the guest does to that (mapped.h). */
+    VMK_VMA_WRITTEN = 16, /* One of those that is private and may have been written to. */
 };
 
 struct vmk_vma {
@@ -36,6 +38,7 @@ struct vmk_vmas {
     size_t capacity;
     uint64_t mapped;    /* Bytes of all of them. */
     uint64_t committed; /* Bytes of those that the guest may write and that count. */
+    uint64_t following; /* Bytes of those that follow their files. */
 };
 
 void

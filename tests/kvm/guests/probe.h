@@ -27,6 +27,7 @@ extern const struct probe probe_process[];
 extern const struct probe probe_exec[];
 extern const struct probe probe_files[];
 extern const struct probe probe_busy[];
+extern const struct probe probe_mapped[];
 
 #define CHECK(condition)                                                   \
     do {                                                                   \
