@@ -74,10 +74,14 @@ vmk_clock_read(const struct vmk_process *process, int32_t clock, uint64_t *ret_n
         return 0;
     }
     clockid_t base = get_base(clock);
+    uint64_t offset = get_offset(process, base);
+    if (base == CLOCK_MONOTONIC) {
+        *ret_ns = vmk_process_now_ns() + offset;
+        return 0;
+    }
     if (clock > CLOCK_TAI || clock_gettime(base, &now) < 0)
         return -EINVAL;
-    *ret_ns = (uint64_t)now.tv_sec * VMK_NS_PER_SECOND + (uint64_t)now.tv_nsec +
-              get_offset(process, base);
+    *ret_ns = (uint64_t)now.tv_sec * VMK_NS_PER_SECOND + (uint64_t)now.tv_nsec + offset;
     return 0;
 }
 

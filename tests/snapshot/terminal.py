@@ -5,6 +5,7 @@ folder with a file "merged", over which it is to write."""
 import os
 import pty
 import random
+import signal
 import sys
 
 import writer
@@ -24,6 +25,8 @@ def main(tool, folder):
     make_large(large)
     child, terminal = pty.fork()
     if child == 0:
+        # Whoever starts the tests in the background has it ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(tool, [tool, "merge", "--no-sync", "--level", "9", "-o",
                         os.path.join(folder, "merged"), large])
     seen = b""
