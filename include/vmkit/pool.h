@@ -63,9 +63,9 @@ struct vmkit_pool_stats {
  * @param ret_pool Receives the pool; the caller releases it with vmkit_pool_unref().
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL, or `warm` above `limit`; -ERANGE for another `limit`; -ENOTSUP for a
- *         snapshot of a raw VM; -EINVAL, -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO, -EROFS,
- *         -E2BIG, -EMFILE, -ENFILE, -ENODEV and -EIO as vmkit_snapshot_fork(), when one is made;
- *         -ENOMEM. On an error nothing is left of the pool.
+ *         snapshot of a raw VM; -EINVAL, -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENXIO,
+ *         -EROFS, -E2BIG, -EMFILE, -ENFILE, -ENODEV and -EIO as vmkit_snapshot_fork(), when one is
+ *         made; -ENOMEM. On an error nothing is left of the pool.
  *
  * Any thread.
  * @since 0.1
@@ -105,9 +105,9 @@ vmkit_pool_unref(vmkit_pool *pool);
  *        caller's until vmkit_pool_give_back(), which takes the reference back.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EAGAIN when none came free in time; -EIO in a child of fork(2),
- *         whose parent made the pool; -EINVAL, -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO, -EROFS,
- *         -E2BIG, -EMFILE, -ENFILE, -ENODEV, -ENOTSUP, -EIO and -ENOMEM as vmkit_snapshot_fork(),
- *         when a new one is to be made.
+ *         whose parent made the pool; -EINVAL, -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR,
+ *         -ENXIO, -EROFS, -E2BIG, -EMFILE, -ENFILE, -ENODEV, -ENOTSUP, -EIO and -ENOMEM as
+ *         vmkit_snapshot_fork(), when a new one is to be made.
  *
  * Threads that wait are served in the order in which they came. A sandbox that is released instead
  * of given back keeps its place in the limit. Any thread.

@@ -144,8 +144,8 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  *         when the configuration shows a folder where the snapshot has files of its own, and, with
  *         the kind bad-snapshot, for one that was opened from a file that is damaged or hostile;
  *         -ENOENT when it does not show a host folder that the snapshot needs; -ENOENT, -EACCES,
- *         -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host folder cannot be opened again as
- *         it was; -E2BIG when the configuration's limits do not hold what the snapshot has, -EMFILE
+ *         -EISDIR, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host folder cannot be opened
+ *         again as it was; -E2BIG when the configuration's limits do not hold what the snapshot has, -EMFILE
  *         when its limit of open files does not, or the host's; -ENFILE; -ENODEV and -EACCES
  *         without KVM; -EIO when KVM failed; -ENOMEM.
  *
@@ -165,8 +165,8 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  *        has failed.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs it; -ENOTSUP when it was not forked from
- *         a snapshot; -ENOENT, -EACCES, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host
- *         folder cannot be opened again as it was; -EMFILE, -ENFILE; -ENODEV and -EACCES without
+ *         a snapshot; -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of
+ *         a host folder cannot be opened again as it was; -EMFILE, -ENFILE; -ENODEV and -EACCES without
  *         KVM; -EIO when KVM failed, and in a child of fork(2), whose parent made it, unless the
  *         sandbox has failed in that child; -ENOMEM. On an error it is as it was, or has failed and
  *         can be reset again or released.

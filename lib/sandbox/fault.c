@@ -203,7 +203,10 @@ vmk_space_fault(struct vmk_space *space, uint64_t va, unsigned access)
     space->faults++;
     struct vmk_leaf leaf = vmk_paging_find(&space->paging, va);
     if (leaf.used) {
-        /* The tables allow it already: KVM had not seen that yet. */
+        /* A snapshot's file may say less of a page than of the mapping that it is in. */
+        if ((leaf.rights & access) == 0)
+            vmk_paging_set(&space->paging, &leaf, leaf.gpa, vma->rights);
+        /* The tables allow it by now: KVM had not seen that yet. */
         if (vmk_frames_drop_translations(space->frames, leaf.gpa, leaf.size) < 0)
             space->paging.structure_changed = true;
         return 0;

@@ -208,6 +208,18 @@ load_position(struct vmk_state_reader *reader, struct vmk_file *file)
 }
 
 static int
+fail_open(struct vmk_state_reader *reader, const struct vmk_node *node, int r)
+{
+    if (node->type == S_IFLNK)
+        return vmk_error_set(reader->ret_error, ENXIO, VMKIT_ERROR_IO,
+                             "cannot open the guest's \"%.200s\" again: a symbolic link is in its "
+                             "place",
+                             node->path);
+    return vmk_error_set_known(reader->ret_error, -r, VMK_STATE_OPEN_ERRNOS, VMKIT_ERROR_IO,
+                               "cannot open the guest's \"%.200s\" again", node->path);
+}
+
+static int
 load_open(struct vmk_state_reader *reader, struct vmk_node *node, uint32_t flags,
           struct vmk_file **ret_file)
 {
@@ -215,8 +227,7 @@ load_open(struct vmk_state_reader *reader, struct vmk_node *node, uint32_t flags
         return vmk_state_bad(reader, "\"%.80s\" is open as a file of a host folder", node->path);
     int r = vmk_hostfs_open(reader->files, node, flags & REOPEN_FLAGS, ret_file);
     if (r < 0)
-        return vmk_error_set_known(reader->ret_error, -r, VMK_STATE_OPEN_ERRNOS, VMKIT_ERROR_IO,
-                                   "cannot open the guest's \"%.200s\" again", node->path);
+        return fail_open(reader, node, r);
     r = node->type == S_IFDIR ? load_position(reader, *ret_file) : 0;
     if (r < 0)
         vmk_file_unref(*ret_file);

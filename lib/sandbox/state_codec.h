@@ -142,7 +142,7 @@ extern const struct vmk_state_place vmk_state_place_tmp;
 #define VMK_STATE_OPEN_ERRNOS                                                        \
     (VMK_ERRNO(EACCES) | VMK_ERRNO(ELOOP) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE) |  \
      VMK_ERRNO(ENOENT) | VMK_ERRNO(ENOMEM) | VMK_ERRNO(ENOTDIR) | VMK_ERRNO(ENXIO) | \
-     VMK_ERRNO(EROFS))
+     VMK_ERRNO(EROFS) | VMK_ERRNO(EISDIR))
 
 int
 vmk_state_save_node(struct vmk_state_writer *writer, struct vmk_node *node);

@@ -381,9 +381,13 @@ load_folder(struct vmk_state_reader *reader)
 {
     struct vmk_files *files = reader->files;
     int r = vmk_state_load_node(reader, &files->cwd);
-    if (r == 0 && files->cwd->type != S_IFDIR)
-        r = vmk_state_bad(reader, "the working directory \"%.80s\" is none", files->cwd->path);
-    return r;
+    if (r < 0 || files->cwd->type == S_IFDIR)
+        return r;
+    if (files->cwd->ops->state == &vmk_state_place_host)
+        return vmk_error_set(reader->ret_error, ENOTDIR, VMKIT_ERROR_IO,
+                             "the guest's working directory \"%.200s\" is no folder any more",
+                             files->cwd->path);
+    return vmk_state_bad(reader, "the working directory \"%.80s\" is none", files->cwd->path);
 }
 
 int

@@ -37,7 +37,7 @@ host(const char *format)
 static void
 make_files(void)
 {
-    host("cd %s && rm -rf * && mkdir sub && echo text > file && echo text > sub/deep && "
+    host("cd %s && rm -rf * && mkdir home sub && echo text > file && echo text > sub/deep && "
          "truncate -s 4M large");
 }
 
@@ -77,6 +77,7 @@ set_up(void)
     ASSERT_OK(vmkit_sandbox_config_set_memory_limit(call_config, 16 << 20, &error));
     ASSERT_OK(vmkit_sandbox_config_add_folder(call_config, folder, "/data", VMKIT_FOLDER_WRITABLE,
                                               &error));
+    ASSERT_OK(vmkit_sandbox_config_set_working_directory(call_config, "/data/home", &error));
     call_guest_start();
     /* More memory than the least limit. */
     CALL("sink", INTEGER(1 << 20));
@@ -180,8 +181,12 @@ static const struct {
     const char *part;
 } changes[] = {
     {"rm %s/file", ENOENT, VMKIT_ERROR_NOT_FOUND, "needs the guest's \"/data/file\""},
-    {"cd %s && rm file && ln -s sub file", ENXIO, VMKIT_ERROR_IO, "\"/data/file\" again"},
+    {"cd %s && rm file && ln -s sub file", ENXIO, VMKIT_ERROR_IO,
+     "\"/data/file\" again: a symbolic link"},
+    {"cd %s && rm file && mkdir file", EISDIR, VMKIT_ERROR_IO, "\"/data/file\" again"},
     {"cd %s && rm -r sub && ln -s sub sub", ELOOP, VMKIT_ERROR_IO, "\"/data/sub/deep\""},
+    {"cd %s && rmdir home && echo > home", ENOTDIR, VMKIT_ERROR_IO,
+     "working directory \"/data/home\" is no folder"},
     {"cd %s && rm -r sub && echo > sub", ENOTDIR, VMKIT_ERROR_IO, "\"/data/sub/deep\""},
 };
 
@@ -197,7 +202,7 @@ START_TEST(a_file_that_is_another_one_now_is_said)
         ASSERT_OK(act(&error));
     }
     ASSERT_FAILS(WITH_FAULT(FAULT_SYSCALL, EACCES, act(&error)), EACCES, VMKIT_ERROR_IO,
-                 "\"/data/file\"");
+                 "the guest's \"/data/home\"");
     ASSERT_FAILS(WITH_FAULT(FAULT_SYSCALL, EPERM, act(&error)), EIO, VMKIT_ERROR_IO, "openat2");
 }
 END_TEST
@@ -345,7 +350,7 @@ START_TEST(a_fork_that_cannot_go_back_is_said)
         bool is_limit = errors[i] == EMFILE || errors[i] == ENFILE;
         spoil();
         ASSERT_FAILS(WITH_FAULT(FAULT_SYSCALL, errors[i], reset(&error)), errors[i],
-                     is_limit ? VMKIT_ERROR_LIMIT : VMKIT_ERROR_IO, "\"/data/file\"");
+                     is_limit ? VMKIT_ERROR_LIMIT : VMKIT_ERROR_IO, "the guest's \"/data/home\"");
     }
     ASSERT_OK(reset(&error));
     pthread_t thread = occupy(forked);

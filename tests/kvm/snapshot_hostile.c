@@ -8,6 +8,7 @@
 #include "arch/x86_64/vcpu_state_private.h"
 #include "archive/archive.h"
 #include "harness.h"
+#include "sandbox/page_runs.h"
 #include "sandbox/snapshot_archive.h"
 #include "sandbox_guest.h"
 #include "snapshot_guest.h"
@@ -348,6 +349,36 @@ START_TEST(another_architecture_is_refused)
 }
 END_TEST
 
+/* The rights of a mapping are those of its pages, whatever the file says of these. */
+START_TEST(pages_have_the_rights_of_their_mappings)
+{
+    struct vmk_page_runs runs = {0};
+    struct vmk_bytes changed = {0};
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_error *error = NULL;
+    size_t length;
+    set_up();
+    uint8_t *data = read_section("sandbox-pages", &length);
+    ck_assert_int_eq(vmk_page_runs_decode(data, length, 1024 * MIB, 1024 * MIB, &runs, NULL), 0);
+    ck_assert_uint_gt(runs.count, 2);
+    for (size_t i = 0; i < runs.count; i++)
+        runs.items[i].rights = _i == 0 ? 0 : runs.items[i].rights & VMK_PAGE_READ;
+    vmk_page_runs_encode(&runs, &changed);
+    int fd = rewrite(
+        &(struct change){.name = "sandbox-pages", .data = changed.data, .data_size = changed.size},
+        "x86_64");
+    vmkit_sandbox_config_set_wall_time_limit(config, 60000 * MILLISECOND, NULL);
+    EXPECT(vmkit_snapshot_open_fd(fd, 0, NULL, &snapshot, &error));
+    ck_assert(run_restored(snapshot));
+    vmkit_snapshot_unref(snapshot);
+    vmk_page_runs_clear(&runs);
+    vmk_bytes_clear(&changed);
+    free(data);
+    close(fd);
+    tear_down();
+}
+END_TEST
+
 /* Without the program all goes on, but for what needs it. */
 START_TEST(without_its_program_it_goes_on)
 {
@@ -598,6 +629,7 @@ make_suite(void)
     tcase_add_test(tcase, a_later_version_is_refused);
     tcase_add_test(tcase, another_architecture_is_refused);
     tcase_add_test(tcase, without_its_program_it_goes_on);
+    tcase_add_loop_test(tcase, pages_have_the_rights_of_their_mappings, 0, 2);
     tcase_add_test(tcase, another_processor_is_refused_by_what_it_lacks);
     tcase_add_test(tcase, another_processor_may_lack_what_is_for_a_kernel_alone);
     tcase_add_test(tcase, registers_that_cannot_be_are_refused);
