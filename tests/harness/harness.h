@@ -9,4 +9,9 @@
 Suite *
 make_suite(void);
 
+/* Of many cases that differ in little, every how many are run: all on a machine by itself, one in
+ * `step` where Check's times are multiplied, as for sanitizers and in the lab. */
+unsigned
+harness_get_step(unsigned step);
+
 #endif

@@ -20,8 +20,11 @@ run() {{
     id=$1 limit=$2
     shift 2
     echo "{_MARK} begin $id"
+    read -r begin _ </proc/uptime
     timeout -k 5 "$limit" "$@" </dev/null 2>&1
-    echo "{_MARK} end $id $?"
+    status=$?
+    read -r end _ </proc/uptime
+    echo "{_MARK} end $id $status $begin $end"
 }}
 """
 
@@ -45,9 +48,10 @@ def _script(tests):
 
 
 def _split(text, count):
-    """Output and status of each test, None for one that has no end."""
+    """Output, status and seconds of each test, None for one that has no end."""
     output = [""] * count
     status = [None] * count
+    seconds = [0.0] * count
     current = None
     for line in text.splitlines(keepends=True):
         words = line.split()
@@ -55,14 +59,15 @@ def _split(text, count):
             current = int(words[2])
         elif words[:2] == [_MARK, "end"]:
             status[int(words[2])] = int(words[3])
+            seconds[int(words[2])] = float(words[5]) - float(words[4])
             current = None
         elif current is not None:
             output[current] += line
-    return list(zip(status, output))
+    return list(zip(status, output, seconds))
 
 
 def _run_share(top, tests, limit):
-    """(status, output, ending) for each, of one boot."""
+    """(status, output, ending, seconds) for each, of one boot."""
     with tempfile.TemporaryDirectory(prefix="vmkit-tests.") as folder:
         script = os.path.join(folder, "suite.sh")
         with open(script, "w", encoding="utf-8") as file:
@@ -74,20 +79,20 @@ def _run_share(top, tests, limit):
             command += ["--file", path]
         status, text, ending = jobs.run(command + ["--", script], limit + 300)
     results = []
-    for test_status, output in _split(text, len(tests)):
+    for test_status, output, seconds in _split(text, len(tests)):
         if test_status is None:
             lines = text.strip().splitlines()[-8:]
             why = ending or f"did not end in the lab, which ended with status {status}"
-            results.append((125, output + "\n".join([""] + lines), why))
+            results.append((125, output + "\n".join([""] + lines), why, seconds))
         elif test_status in (124, 137):
-            results.append((test_status, output, "took too long in the lab"))
+            results.append((test_status, output, "took too long in the lab", seconds))
         else:
-            results.append((test_status, output, None))
+            results.append((test_status, output, None, seconds))
     return results
 
 
 def run(top, tests, limit, machines):
-    """Runs the tests and returns (status, output, ending) for each, in order.
+    """Runs the tests and returns (status, output, ending, seconds) for each, in order.
 
     A machine of software emulation uses one core, so that several of them run the tests without
     disturbing each other. Each takes the next share when it is done with one.

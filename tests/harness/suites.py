@@ -97,8 +97,10 @@ class Run:
 
         def one(test):
             limit = (test["timeout"] or 30) * (4 if suite.variant in ("asan", "tsan") else 1)
-            return jobs.run(self.command(suite.variant, test), limit, dict(env, **test["env"]),
-                            test["workdir"])
+            start = time.monotonic()
+            result = jobs.run(self.command(suite.variant, test), limit, dict(env, **test["env"]),
+                              test["workdir"])
+            return *result, time.monotonic() - start
 
         # Guests share the machine's cores with nobody: some of their tests assert on time.
         workers = 1 if suite.place in ("kvm", "either") else self.options.jobs
@@ -126,9 +128,10 @@ class Run:
         else:
             results = self.run_here(suite, tests)
         passed, failed, skipped = 0, [], []
-        for test, (status, output, ending) in zip(tests, results):
+        for test, (status, output, ending, seconds) in zip(tests, results):
             counted = tap.parse(output, status, ending)
-            self.log.write(f"==== {suite.name} {test['name']} (status {status})\n{output}\n")
+            self.log.write(f"==== {suite.name} {test['name']} (status {status}, {seconds:.1f} s)\n"
+                           f"{output}\n")
             passed += counted.passed
             failed += [(test["name"], case, output) for case in counted.failed]
             skipped += [f"{test['name']}: {case}" for case in counted.skipped]

@@ -28,6 +28,8 @@
 #define ROUNDS 400
 /* Every so many bits are flipped of what is not read before it is needed. */
 #define LAZY_STRIDE 1021
+/* Where that takes long, every so many of the others, which come by each bit of a byte. */
+#define SLOW_STEP 7
 
 #define EXPECT(call)                                                          \
     do {                                                                      \
@@ -133,6 +135,8 @@ START_TEST(a_file_that_is_cut_is_refused)
     ck_assert_int_eq(try(file, true), 0);
     unsigned long descriptors = usage_count_descriptors();
     for (size_t length = size; length-- > 0;) {
+        if (length % harness_get_step(SLOW_STEP) != 0)
+            continue;
         ck_assert_int_eq(ftruncate(file, (off_t)length), 0);
         ck_assert_int_eq(try(file, false), -EINVAL);
     }
@@ -195,7 +199,7 @@ is_found_by_verify(int good)
 START_TEST(a_bit_that_is_flipped_is_found_or_the_guests_own)
 {
     struct vmk_archive *archive = NULL;
-    size_t refused = 0, accepted = 0, own = 0, unused = 0;
+    size_t refused = 0, accepted = 0, own = 0, unused = 0, step = harness_get_step(SLOW_STEP);
     set_up_level((uint32_t)_i);
     int good = memfd_create("good", MFD_CLOEXEC);
     ck_assert_int_eq(write(good, bytes, size), (ssize_t)size);
@@ -211,13 +215,13 @@ START_TEST(a_bit_that_is_flipped_is_found_or_the_guests_own)
         own += memory;
         accepted += !memory && r == 0;
         refused += r != 0;
-        bit += r == 0 && found ? LAZY_STRIDE : 1;
+        bit += r == 0 && found ? LAZY_STRIDE : step;
     }
     ck_assert(_i == 1 || own > 50);
     ck_assert(_i == 1 || unused == 0);
     close(good);
     ck_assert_uint_gt(accepted, 50);
-    ck_assert_uint_gt(refused, 8 * 5000);
+    ck_assert_uint_gt(refused, 8 * 5000 / step);
     ck_assert_int_eq(try(file, true), 0);
     vmk_archive_unref(archive);
     tear_down();

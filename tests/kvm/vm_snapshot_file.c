@@ -351,6 +351,8 @@ open_bytes(int fd, vmkit_snapshot **ret_snapshot)
 
 /* Every so many bits are flipped of what is not read before it is needed. */
 #define LAZY_STEP 251
+/* Where that takes long, every so many of the others, which come by each bit of a byte. */
+#define SLOW_STEP 7
 
 START_TEST(a_file_that_is_cut_is_refused)
 {
@@ -361,6 +363,8 @@ START_TEST(a_file_that_is_cut_is_refused)
     ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
     unsigned long descriptors = usage_count_descriptors();
     while (size-- > 0) {
+        if (size % harness_get_step(SLOW_STEP) != 0)
+            continue;
         ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
         ck_assert_int_eq(open_bytes(fd, &snapshot), -EINVAL);
     }
@@ -386,6 +390,7 @@ use(vmkit_snapshot *snapshot)
 START_TEST(a_bit_that_flips_is_refused_or_harmless)
 {
     size_t size, accepted = 0, refused = 0, unread = _i == 0 ? PAGE : 0;
+    size_t step = harness_get_step(SLOW_STEP);
     uint8_t *data = make_small_file((uint32_t)_i, &size);
     int fd = memfd_create("test", MFD_CLOEXEC);
     ck_assert_int_eq(write(fd, data, size), (ssize_t)size);
@@ -400,12 +405,12 @@ START_TEST(a_bit_that_flips_is_refused_or_harmless)
         }
         ck_assert_int_eq(pwrite(fd, &data[bit / 8], 1, (off_t)(bit / 8)), 1);
         refused += snapshot == NULL;
-        bit += snapshot == NULL ? 1 : LAZY_STEP;
+        bit += snapshot == NULL ? step : LAZY_STEP;
     }
     /* That page, and a few bytes between parts. */
     ck_assert_uint_ge(accepted, unread * 8 / LAZY_STEP);
     ck_assert_uint_le(accepted, (unread + 64) * 8 / LAZY_STEP + 1);
-    ck_assert_uint_gt(refused, 8 * 8000);
+    ck_assert_uint_gt(refused, 8 * 8000 / step);
     close(fd);
     free(data);
 }
