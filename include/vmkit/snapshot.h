@@ -145,9 +145,9 @@ vmkit_snapshot_get_info(vmkit_snapshot *snapshot, struct vmkit_snapshot_info *in
  *         the kind bad-snapshot, for one that was opened from a file that is damaged or hostile;
  *         -ENOENT when it does not show a host folder that the snapshot needs; -ENOENT, -EACCES,
  *         -EISDIR, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of a host folder cannot be opened
- *         again as it was; -E2BIG when the configuration's limits do not hold what the snapshot has, -EMFILE
- *         when its limit of open files does not, or the host's; -ENFILE; -ENODEV and -EACCES
- *         without KVM; -EIO when KVM failed; -ENOMEM.
+ *         again as it was; -E2BIG when the configuration's limits do not hold what the snapshot
+ *         has, -EMFILE when its limit of open files does not, or the host's; -ENFILE; -ENODEV and
+ *         -EACCES without KVM; -EIO when KVM failed; -ENOMEM.
  *
  * The sandboxes share the snapshot's memory until they write to it, and never see what another one
  * wrote. Each has new random bytes (AT_RANDOM), and its statistics begin at zero. The program's
@@ -166,10 +166,10 @@ vmkit_snapshot_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL; -EBUSY while a thread runs it; -ENOTSUP when it was not forked from
  *         a snapshot; -ENOENT, -EACCES, -EISDIR, -ELOOP, -ENOTDIR, -ENXIO or -EROFS when a file of
- *         a host folder cannot be opened again as it was; -EMFILE, -ENFILE; -ENODEV and -EACCES without
- *         KVM; -EIO when KVM failed, and in a child of fork(2), whose parent made it, unless the
- *         sandbox has failed in that child; -ENOMEM. On an error it is as it was, or has failed and
- *         can be reset again or released.
+ *         a host folder cannot be opened again as it was; -EMFILE, -ENFILE; -ENODEV and -EACCES
+ *         without KVM; -EIO when KVM failed, and in a child of fork(2), whose parent made it,
+ *         unless the sandbox has failed in that child; -ENOMEM. On an error it is as it was, or has
+ *         failed and can be reset again or released.
  *
  * Nothing of what it did is left, and it has what the configuration of its fork gave; the random
  * bytes are new ones, and its monotonic clocks go on from where they stood in the snapshot. Output

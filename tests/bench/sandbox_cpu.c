@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define ROUNDS 10
+#define ROUNDS 40
 
 static double
 run_inside(const vmkit_sandbox_config *config)
