@@ -13,17 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define SECOND UINT64_C(1000000000)
-
-#define EXPECT(call)                                                          \
-    do {                                                                      \
-        int expect_result = (call);                                           \
-        ck_assert_msg(expect_result == 0, "%s: %d, %s", #call, expect_result, \
-                      vmkit_error_get_message(error));                        \
-    } while (0)
 
 vmkit_sandbox_config *
 snapshot_guest_configure(void)
@@ -98,6 +92,30 @@ snapshot_guest_open(int fd, uint64_t flags)
     vmkit_error *error = NULL;
     EXPECT(vmkit_snapshot_open_fd(fd, flags, NULL, &snapshot, &error));
     return snapshot;
+}
+
+vmkit_snapshot *
+snapshot_guest_snapshot(vmkit_sandbox *sandbox)
+{
+    vmkit_snapshot *snapshot = NULL;
+    vmkit_error *error = NULL;
+    EXPECT(vmkit_sandbox_snapshot(sandbox, &snapshot, &error));
+    return snapshot;
+}
+
+void
+snapshot_guest_compare_files(int one, int other)
+{
+    struct stat a, b;
+    ck_assert_int_eq(fstat(one, &a), 0);
+    ck_assert_int_eq(fstat(other, &b), 0);
+    ck_assert_int_eq(a.st_size, b.st_size);
+    void *mine = mmap(NULL, (size_t)a.st_size, PROT_READ, MAP_PRIVATE, one, 0);
+    void *its = mmap(NULL, (size_t)b.st_size, PROT_READ, MAP_PRIVATE, other, 0);
+    ck_assert(mine != MAP_FAILED && its != MAP_FAILED);
+    ck_assert_int_eq(memcmp(mine, its, (size_t)a.st_size), 0);
+    munmap(mine, (size_t)a.st_size);
+    munmap(its, (size_t)b.st_size);
 }
 
 vmkit_sandbox *

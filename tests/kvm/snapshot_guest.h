@@ -9,7 +9,16 @@
 #include "guests/snapshot.h"
 #include "sandbox/snapshot.h"
 
+#include <check.h>
 #include <vmkit/snapshot.h>
+
+/* A call that fills in the `error` of where it stands. */
+#define EXPECT(call)                                                          \
+    do {                                                                      \
+        int expect_result = (call);                                           \
+        ck_assert_msg(expect_result == 0, "%s: %d, %s", #call, expect_result, \
+                      vmkit_error_get_message(error));                        \
+    } while (0)
 
 /* What is made with NULL has the limits of a test: 64 MiB and 60 s. */
 vmkit_sandbox_config *
@@ -23,6 +32,10 @@ snapshot_guest_new(const vmkit_sandbox_config *config);
  * SNAPSHOT_FROM_FILE, one that was saved and opened. */
 vmkit_snapshot *
 snapshot_guest_take(const vmkit_sandbox_config *config);
+
+/* One of a sandbox that stays. */
+vmkit_snapshot *
+snapshot_guest_snapshot(vmkit_sandbox *sandbox);
 
 vmkit_sandbox *
 snapshot_guest_fork(vmkit_snapshot *snapshot, const vmkit_sandbox_config *config);
@@ -74,6 +87,10 @@ snapshot_guest_save(vmkit_snapshot *snapshot, uint32_t level);
 
 vmkit_snapshot *
 snapshot_guest_open(int fd, uint64_t flags);
+
+/* Fail unless two files have the same bytes. */
+void
+snapshot_guest_compare_files(int one, int other);
 
 /* How many aligned words of guest memory, in use or not, are the canary. */
 uint64_t

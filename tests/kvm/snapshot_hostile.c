@@ -5,9 +5,9 @@
  * makes a sandbox that runs like any other, within its limits. guests/small.c is what is in the
  * files.
  */
-#include "arch/x86_64/vcpu_state_private.h"
 #include "archive/archive.h"
 #include "harness.h"
+#include "other_processor.h"
 #include "sandbox/page_runs.h"
 #include "sandbox/snapshot_archive.h"
 #include "sandbox_guest.h"
@@ -30,13 +30,6 @@
 #define LAZY_STRIDE 1021
 /* Where that takes long, every so many of the others, which come by each bit of a byte. */
 #define SLOW_STEP 7
-
-#define EXPECT(call)                                                          \
-    do {                                                                      \
-        int expect_result = (call);                                           \
-        ck_assert_msg(expect_result == 0, "%s: %d, %s", #call, expect_result, \
-                      vmkit_error_get_message(error));                        \
-    } while (0)
 
 static vmkit_sandbox_config *config; /* what a careful embedder gives */
 static int file;                     /* a file that is good, */
@@ -426,39 +419,14 @@ refuse_vcpu(void (*change_parts)(struct vmk_x86_vcpu_state *), int errno_, const
     refuse_file(rewrite_vcpu(change_parts), errno_, word);
 }
 
-static void
-change_vendor(struct vmk_x86_vcpu_state *parts)
-{
-    memcpy(parts->vendor, "AnotherMaker", 12);
-}
-
-static void
-add_feature(struct vmk_x86_vcpu_state *parts, uint32_t leaf, uint32_t reg, uint32_t bit)
-{
-    uint32_t i = 0;
-    while (i < parts->word_count && (parts->words[i].leaf != leaf || parts->words[i].subleaf != 0 ||
-                                     parts->words[i].reg != reg))
-        i++;
-    if (i == parts->word_count)
-        parts->words[parts->word_count++] = (struct vmk_x86_feature_word){.leaf = leaf, .reg = reg};
-    parts->words[i].bits |= UINT32_C(1) << bit;
-}
-
-/* Only the Xeon Phi ever had these instructions, and KVM offers them to nobody else. */
-static void
-add_instructions(struct vmk_x86_vcpu_state *parts)
-{
-    add_feature(parts, 7, 1, 27);
-}
-
 /* No processor that runs this is an Itanium, nor has its KVM bits that KVM keeps to itself. */
 static void
 add_supervisor_features(struct vmk_x86_vcpu_state *parts)
 {
-    add_feature(parts, 1, 3, 30);
-    add_feature(parts, 6, 0, 31);
-    add_feature(parts, 0x8000000a, 3, 31);
-    add_feature(parts, 0x40000001, 0, 31);
+    other_processor_add_feature(parts, 1, 3, 30);
+    other_processor_add_feature(parts, 6, 0, 31);
+    other_processor_add_feature(parts, 0x8000000a, 3, 31);
+    other_processor_add_feature(parts, 0x40000001, 0, 31);
 }
 
 static void
@@ -503,8 +471,8 @@ bend_gs(struct vmk_x86_vcpu_state *parts)
 START_TEST(another_processor_is_refused_by_what_it_lacks)
 {
     set_up();
-    refuse_vcpu(change_vendor, ENOTSUP, "AnotherMaker");
-    refuse_vcpu(add_instructions, ENOTSUP, "avx512er");
+    refuse_vcpu(other_processor_change_vendor, ENOTSUP, "AnotherMaker");
+    refuse_vcpu(other_processor_add_instructions, ENOTSUP, "avx512er");
     refuse_vcpu(use_unknown_component, ENOTSUP, "part 40");
     tear_down();
 }

@@ -9,15 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define EXPECT(call)                                                          \
-    do {                                                                      \
-        int expect_result = (call);                                           \
-        ck_assert_msg(expect_result == 0, "%s: %d, %s", #call, expect_result, \
-                      vmkit_error_get_message(error));                        \
-    } while (0)
 
 #define CHAIN 5
 #define GENERATIONS 70 /* more than share memory */
@@ -58,15 +50,6 @@ open_file(int fd, vmkit_snapshot *parent, uint32_t level)
     return snapshot;
 }
 
-static vmkit_snapshot *
-take(vmkit_sandbox *sandbox)
-{
-    vmkit_snapshot *snapshot = NULL;
-    vmkit_error *error = NULL;
-    EXPECT(vmkit_sandbox_snapshot(sandbox, &snapshot, &error));
-    return snapshot;
-}
-
 static vmkit_snapshot_file *
 look(int fd)
 {
@@ -86,21 +69,6 @@ count_data(int fd)
     return info.data_pages;
 }
 
-static void
-assert_same_files(int one, int other)
-{
-    struct stat a, b;
-    ck_assert_int_eq(fstat(one, &a), 0);
-    ck_assert_int_eq(fstat(other, &b), 0);
-    ck_assert_int_eq(a.st_size, b.st_size);
-    void *mine = mmap(NULL, (size_t)a.st_size, PROT_READ, MAP_PRIVATE, one, 0);
-    void *its = mmap(NULL, (size_t)b.st_size, PROT_READ, MAP_PRIVATE, other, 0);
-    ck_assert(mine != MAP_FAILED && its != MAP_FAILED);
-    ck_assert_int_eq(memcmp(mine, its, (size_t)a.st_size), 0);
-    munmap(mine, (size_t)a.st_size);
-    munmap(its, (size_t)b.st_size);
-}
-
 /* Merge a chain, from the full file on, and compare it with a full save of the last moment. */
 static void
 assert_merges(const int *fds, size_t count, vmkit_snapshot *last)
@@ -118,7 +86,7 @@ assert_merges(const int *fds, size_t count, vmkit_snapshot *last)
     int merged = memfd_create("merged", MFD_CLOEXEC);
     EXPECT(vmkit_snapshot_file_merge_fd(file, merged, options, &error));
     int full = save(last, NULL, 0);
-    assert_same_files(merged, full);
+    snapshot_guest_compare_files(merged, full);
     close(full);
     close(merged);
     vmkit_snapshot_file_unref(file);
@@ -148,7 +116,7 @@ START_TEST(what_a_fork_wrote_is_in_the_file_and_no_more)
     vmkit_snapshot *parent = (_i & 2) == 0 ? base : open_file(fds[0], NULL, level);
     vmkit_sandbox *fork = snapshot_guest_fork(parent, NULL);
     ck_assert_uint_eq(snapshot_guest_ask(fork, "touch", 100), 0);
-    vmkit_snapshot *next = take(fork);
+    vmkit_snapshot *next = snapshot_guest_snapshot(fork);
     fds[1] = save(next, parent, level);
     uint64_t data = count_data(fds[1]);
     ck_assert_uint_ge(data, 100);
@@ -176,13 +144,13 @@ END_TEST
 START_TEST(the_same_sandbox_is_saved_twice)
 {
     vmkit_sandbox *sandbox = snapshot_guest_new(NULL);
-    vmkit_snapshot *first = take(sandbox);
+    vmkit_snapshot *first = snapshot_guest_snapshot(sandbox);
     int fds[2] = {save(first, NULL, 0), -1};
-    vmkit_snapshot *still = take(sandbox);
+    vmkit_snapshot *still = snapshot_guest_snapshot(sandbox);
     int nothing = save(still, first, 0);
     ck_assert_uint_eq(count_data(nothing), 0);
     snapshot_guest_ask(sandbox, "touch", 50);
-    vmkit_snapshot *second = take(sandbox);
+    vmkit_snapshot *second = snapshot_guest_snapshot(sandbox);
     fds[1] = save(second, first, 0);
     ck_assert_uint_ge(count_data(fds[1]), 50);
     ck_assert_uint_le(count_data(fds[1]), 90);
@@ -207,7 +175,7 @@ START_TEST(where_the_guest_has_not_run_no_page_is_written)
     int fd = save(base, NULL, 0);
     vmkit_sandbox *fork = snapshot_guest_fork(base, NULL);
     for (int i = 0; i < 3; i++) {
-        vmkit_snapshot *next = take(fork);
+        vmkit_snapshot *next = snapshot_guest_snapshot(fork);
         int child = save(next, base, 0);
         ck_assert_uint_eq(count_data(child), 1);
         vmkit_snapshot_unref(next);
@@ -230,7 +198,7 @@ START_TEST(memory_that_comes_and_goes_is_as_it_is)
     vmkit_sandbox *fork = snapshot_guest_fork(base, NULL);
     snapshot_guest_do(fork, "soil", 0, VMKIT_OUTCOME_READY);
     snapshot_guest_do(fork, "disarm", 0, VMKIT_OUTCOME_READY);
-    vmkit_snapshot *next = take(fork);
+    vmkit_snapshot *next = snapshot_guest_snapshot(fork);
     fds[1] = save(next, base, (uint32_t)_i);
     assert_merges(fds, 2, next);
     vmkit_snapshot *opened = open_file(fds[1], base, (uint32_t)_i);
@@ -261,7 +229,7 @@ START_TEST(a_chain_of_several_is_opened_and_merged)
         vmkit_sandbox *fork = snapshot_guest_fork(parent, NULL);
         ck_assert_uint_eq(snapshot_guest_ask(fork, "check", 0), (i - 1) * 20);
         snapshot_guest_ask(fork, "touch", i * 20);
-        vmkit_snapshot *next = take(fork);
+        vmkit_snapshot *next = snapshot_guest_snapshot(fork);
         fds[i] = save(next, parent, level);
         ck_assert_uint_le(count_data(fds[i]), 100);
         assert_merges(fds, i + 1, next);
@@ -292,7 +260,7 @@ START_TEST(forks_of_forks_hold_what_they_held)
         ck_assert_uint_eq(snapshot_guest_get_shared(fork).argument, i);
         snapshot_guest_ask(fork, "touch", i + 1);
         vmkit_snapshot_unref(last);
-        last = take(fork);
+        last = snapshot_guest_snapshot(fork);
         vmkit_sandbox_unref(fork);
     }
     vmkit_sandbox *fork = snapshot_guest_fork(last, NULL);
@@ -321,7 +289,7 @@ START_TEST(pages_here_and_there_are_put_together)
     uint64_t table = snapshot_guest_get_shared(fork).table;
     for (uint64_t i = 0; i < 400; i += 2)
         snapshot_guest_poke(fork, table + i * 4096, GUEST_CANARY + i);
-    vmkit_snapshot *next = take(fork);
+    vmkit_snapshot *next = snapshot_guest_snapshot(fork);
     fds[1] = save(next, parent, level);
     ck_assert_uint_ge(count_data(fds[1]), 200);
     ck_assert_uint_le(count_data(fds[1]), 240);
@@ -385,7 +353,7 @@ START_TEST(a_parent_is_the_one_that_the_file_names)
     EXPECT(vmkit_vm_new(NULL, &vm, &error));
     EXPECT(vmkit_vm_snapshot(vm, NULL, 0, &vm_snapshot, &error));
     snapshot_guest_ask(fork, "touch", 10);
-    vmkit_snapshot *next = take(fork);
+    vmkit_snapshot *next = snapshot_guest_snapshot(fork);
     assert_save_refused(next, base, EINVAL, "the parent has no file");
     assert_save_refused(next, vm_snapshot, ENOTSUP, "one of a raw VM");
     int base_fd = save(base, NULL, 0), fd = save(next, base, 0);
@@ -397,7 +365,7 @@ START_TEST(a_parent_is_the_one_that_the_file_names)
     assert_open_refused(fd, vm_snapshot, ENOTSUP, "one of a raw VM");
     /* The same at another moment is another one. */
     snapshot_guest_ask(fork, "touch", 11);
-    vmkit_snapshot *changed = take(fork);
+    vmkit_snapshot *changed = snapshot_guest_snapshot(fork);
     int changed_fd = save(changed, NULL, 0);
     assert_open_refused(fd, changed, EINVAL, "its parent is ");
     vmkit_snapshot_unref(changed);

@@ -9,19 +9,11 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
 #define THREADS 4
-
-#define EXPECT(call)                                                          \
-    do {                                                                      \
-        int expect_result = (call);                                           \
-        ck_assert_msg(expect_result == 0, "%s: %d, %s", #call, expect_result, \
-                      vmkit_error_get_message(error));                        \
-    } while (0)
 
 static vmkit_snapshot *
 open_lazily(int fd)
@@ -107,21 +99,6 @@ START_TEST(many_touch_it_at_the_same_time)
 }
 END_TEST
 
-static void
-assert_same_files(int one, int other)
-{
-    struct stat a, b;
-    ck_assert_int_eq(fstat(one, &a), 0);
-    ck_assert_int_eq(fstat(other, &b), 0);
-    ck_assert_int_eq(a.st_size, b.st_size);
-    void *mine = mmap(NULL, (size_t)a.st_size, PROT_READ, MAP_PRIVATE, one, 0);
-    void *its = mmap(NULL, (size_t)b.st_size, PROT_READ, MAP_PRIVATE, other, 0);
-    ck_assert(mine != MAP_FAILED && its != MAP_FAILED);
-    ck_assert_int_eq(memcmp(mine, its, (size_t)a.st_size), 0);
-    munmap(mine, (size_t)a.st_size);
-    munmap(its, (size_t)b.st_size);
-}
-
 START_TEST(it_is_saved_and_taken_again)
 {
     vmkit_snapshot *snapshot = snapshot_guest_take(NULL);
@@ -135,7 +112,7 @@ START_TEST(it_is_saved_and_taken_again)
     vmkit_sandbox *other = snapshot_guest_fork(next, NULL);
     ck_assert_uint_eq(snapshot_guest_ask(other, "check", 0), 10);
     int again = snapshot_guest_save(lazy, 1);
-    assert_same_files(fd, again);
+    snapshot_guest_compare_files(fd, again);
     vmkit_sandbox_unref(other);
     vmkit_snapshot_unref(next);
     vmkit_sandbox_unref(fork);

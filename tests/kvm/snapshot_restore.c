@@ -21,13 +21,6 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-#define EXPECT(call)                                                          \
-    do {                                                                      \
-        int expect_result = (call);                                           \
-        ck_assert_msg(expect_result == 0, "%s: %d, %s", #call, expect_result, \
-                      vmkit_error_get_message(error));                        \
-    } while (0)
-
 /* The ways to have a file. */
 static const struct {
     uint32_t level;
@@ -69,15 +62,6 @@ save_and_open(vmkit_snapshot *snapshot, size_t way)
     vmkit_snapshot *opened = snapshot_guest_open(fd, ways[way].flags);
     close(fd);
     return opened;
-}
-
-static vmkit_snapshot *
-take(vmkit_sandbox *sandbox)
-{
-    vmkit_snapshot *snapshot = NULL;
-    vmkit_error *error = NULL;
-    EXPECT(vmkit_sandbox_snapshot(sandbox, &snapshot, &error));
-    return snapshot;
 }
 
 START_TEST(a_restored_sandbox_goes_on_where_the_snapshot_was_taken)
@@ -135,7 +119,7 @@ START_TEST(all_of_a_program_is_restored)
     /* The time that is left of a timer is never the same. */
     snapshot_guest_do(sandbox, "disarm", 0, VMKIT_OUTCOME_READY);
     usleep(10000);
-    vmkit_snapshot *snapshot = take(sandbox);
+    vmkit_snapshot *snapshot = snapshot_guest_snapshot(sandbox);
     vmkit_snapshot *opened = save_and_open(snapshot, (size_t)_i);
     vmkit_sandbox *fork = snapshot_guest_fork(snapshot, NULL);
     vmkit_sandbox *restored = snapshot_guest_fork(opened, NULL);
@@ -158,7 +142,7 @@ START_TEST(one_that_was_never_run_is_restored)
     vmkit_error *error = NULL;
     struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
     EXPECT(vmkit_sandbox_new(config, &sandbox, &error));
-    vmkit_snapshot *snapshot = take(sandbox);
+    vmkit_snapshot *snapshot = snapshot_guest_snapshot(sandbox);
     vmkit_snapshot *opened = save_and_open(snapshot, 0);
     vmkit_sandbox *restored = snapshot_guest_fork(opened, NULL);
     for (int i = 0; i < 2; i++) {
@@ -187,7 +171,7 @@ START_TEST(one_that_was_restored_is_saved_again)
         vmkit_snapshot_unref(snapshot);
         ck_assert_uint_eq(snapshot_guest_ask(restored, "check", 0), i * 10);
         snapshot_guest_ask(restored, "touch", (i + 1) * 10);
-        snapshot = take(restored);
+        snapshot = snapshot_guest_snapshot(restored);
         ck_assert_int_eq(vmkit_snapshot_get_info(snapshot, &info, NULL), 0);
         if (i == 0)
             memory = info.memory_bytes;
@@ -227,7 +211,7 @@ START_TEST(timers_and_offsets_go_on)
 {
     vmkit_sandbox *sandbox = snapshot_guest_new(NULL);
     snapshot_guest_do(sandbox, "prepare", 200000, VMKIT_OUTCOME_READY);
-    vmkit_snapshot *snapshot = take(sandbox);
+    vmkit_snapshot *snapshot = snapshot_guest_snapshot(sandbox);
     vmkit_sandbox_unref(sandbox);
     vmkit_snapshot *opened = save_and_open(snapshot, 0);
     vmkit_sandbox *restored = snapshot_guest_fork(opened, NULL);
@@ -257,7 +241,7 @@ START_TEST(the_program_is_there)
     vmkit_error *error = NULL;
     uint64_t address = 0;
     EXPECT(vmkit_sandbox_find_symbol(sandbox, "main", &address, &error));
-    vmkit_snapshot *snapshot = take(sandbox);
+    vmkit_snapshot *snapshot = snapshot_guest_snapshot(sandbox);
     vmkit_snapshot *opened = save_and_open(snapshot, (size_t)_i);
     vmkit_snapshot_unref(snapshot);
     vmkit_sandbox_unref(sandbox);
@@ -309,7 +293,7 @@ START_TEST(another_process_goes_on_with_it)
     vmkit_sandbox *sandbox = snapshot_guest_new(NULL);
     snapshot_guest_ask(sandbox, "touch", 250);
     EXPECT(vmkit_sandbox_find_symbol(sandbox, "main", &address, &error));
-    vmkit_snapshot *snapshot = take(sandbox);
+    vmkit_snapshot *snapshot = snapshot_guest_snapshot(sandbox);
     EXPECT(vmkit_snapshot_save_path(snapshot, name_of("snapshot"), NULL, &error));
     vmkit_snapshot_unref(snapshot);
     vmkit_sandbox_unref(sandbox);
@@ -335,7 +319,8 @@ take_with_folder(void)
     vmkit_sandbox *sandbox = snapshot_guest_new(config);
     snapshot_guest_do(sandbox, "open-data", 0, VMKIT_OUTCOME_READY);
     ck_assert_uint_eq(snapshot_guest_result(sandbox), 4);
-    vmkit_snapshot *snapshot = take(sandbox), *opened = save_and_open(snapshot, 0);
+    vmkit_snapshot *snapshot = snapshot_guest_snapshot(sandbox),
+                   *opened = save_and_open(snapshot, 0);
     vmkit_snapshot_unref(snapshot);
     vmkit_sandbox_unref(sandbox);
     vmkit_sandbox_config_unref(config);

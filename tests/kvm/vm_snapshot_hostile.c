@@ -5,7 +5,7 @@
  */
 #include "guest.h"
 
-#include "arch/x86_64/vcpu_state_private.h"
+#include "other_processor.h"
 #include "usage.h"
 #include "vm/vm_snapshot.h"
 
@@ -70,47 +70,22 @@ reopen_changed(vmkit_snapshot *snapshot, void (*change)(struct vmk_x86_vcpu_stat
 }
 
 static void
-add_feature(struct vmk_x86_vcpu_state *parts, uint32_t leaf, uint32_t reg, uint32_t bit)
-{
-    uint32_t i = 0;
-    while (i < parts->word_count && (parts->words[i].leaf != leaf || parts->words[i].subleaf != 0 ||
-                                     parts->words[i].reg != reg))
-        i++;
-    if (i == parts->word_count)
-        parts->words[parts->word_count++] = (struct vmk_x86_feature_word){.leaf = leaf, .reg = reg};
-    parts->words[i].bits |= UINT32_C(1) << bit;
-}
-
-static void
 leave_as_it_is(struct vmk_x86_vcpu_state *parts)
 {
     (void)parts;
-}
-
-static void
-change_vendor(struct vmk_x86_vcpu_state *parts)
-{
-    memcpy(parts->vendor, "AnotherMaker", sizeof parts->vendor);
-}
-
-/* Only the Xeon Phi ever had these instructions, and KVM offers them to nobody else. */
-static void
-add_instructions(struct vmk_x86_vcpu_state *parts)
-{
-    add_feature(parts, 7, 1, 27);
 }
 
 /* A whole machine's kernel may use what user mode has nothing of. */
 static void
 add_for_a_kernel(struct vmk_x86_vcpu_state *parts)
 {
-    add_feature(parts, 1, 3, 30);
+    other_processor_add_feature(parts, 1, 3, 30);
 }
 
 static void
 add_without_a_name(struct vmk_x86_vcpu_state *parts)
 {
-    add_feature(parts, 0x40000001, 0, 31);
+    other_processor_add_feature(parts, 0x40000001, 0, 31);
 }
 
 static void
@@ -129,8 +104,10 @@ static const struct {
     void (*change)(struct vmk_x86_vcpu_state *);
     const char *message;
 } refusals[] = {
-    {change_vendor, "the snapshot's processor is of the vendor \"AnotherMaker\", this host's is "},
-    {add_instructions, "the snapshot's processor has avx512er, this host's KVM does not offer it"},
+    {other_processor_change_vendor,
+     "the snapshot's processor is of the vendor \"AnotherMaker\", this host's is "},
+    {other_processor_add_instructions,
+     "the snapshot's processor has avx512er, this host's KVM does not offer it"},
     {add_for_a_kernel, "the snapshot's processor has ia64, this host's KVM does not offer it"},
     {add_without_a_name, "the snapshot's processor has bit 31 of EAX in CPUID leaf 0x40000001, 0"},
     {use_unknown_component, "the snapshot's processor has the part 40 of the extended state"},
