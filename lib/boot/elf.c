@@ -13,80 +13,80 @@
 #define MAX_HEADERS 128
 #define MAX_ALIGNMENT (UINT64_C(1) << 30)
 
-#define BAD(image, ret_error, format, ...)                                                 \
-    vmk_error_set(ret_error, ENOEXEC, VMKIT_ERROR_BAD_IMAGE, "%s: " format, (image)->name, \
+#define BAD(file, ret_error, format, ...)                                                 \
+    vmk_error_set(ret_error, ENOEXEC, VMKIT_ERROR_BAD_IMAGE, "%s: " format, (file)->name, \
                   ##__VA_ARGS__)
 
 static int
-read_part(const struct vmk_image *image, void *buffer, size_t size, uint64_t offset,
+read_part(const struct vmk_boot_file *file, void *buffer, size_t size, uint64_t offset,
           const char *what, vmkit_error **ret_error)
 {
-    int r = vmk_image_read_all(image, buffer, size, offset);
+    int r = vmk_boot_file_read(file, buffer, size, offset);
     if (r == -ENODATA)
-        return BAD(image, ret_error, "the file ends inside of its %s", what);
+        return BAD(file, ret_error, "the file ends inside of its %s", what);
     if (r < 0)
         return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
-                                   "%s: reading the %s", image->name, what);
+                                   "%s: reading the %s", file->name, what);
     return 0;
 }
 
 static int
-check_header(const struct vmk_image *image, const Elf64_Ehdr *header, unsigned machine,
+check_header(const struct vmk_boot_file *file, const Elf64_Ehdr *header, unsigned machine,
              vmkit_error **ret_error)
 {
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-        return BAD(image, ret_error, "not an ELF file");
+        return BAD(file, ret_error, "not an ELF file");
     if (header->e_ident[EI_CLASS] != ELFCLASS64)
-        return BAD(image, ret_error, "a 32-bit ELF file; only 64-bit programs are supported");
+        return BAD(file, ret_error, "a 32-bit ELF file; only 64-bit programs are supported");
     if (header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_ident[EI_VERSION] != EV_CURRENT ||
         header->e_version != EV_CURRENT)
-        return BAD(image, ret_error, "an ELF file of another byte order or version");
+        return BAD(file, ret_error, "an ELF file of another byte order or version");
     if (header->e_machine != machine)
-        return BAD(image, ret_error, "built for ELF machine %u, and this VM is machine %u",
+        return BAD(file, ret_error, "built for ELF machine %u, and this VM is machine %u",
                    header->e_machine, machine);
     if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
-        return BAD(image, ret_error, "ELF type %u is no executable", header->e_type);
+        return BAD(file, ret_error, "ELF type %u is no executable", header->e_type);
     if (header->e_phentsize != sizeof(Elf64_Phdr))
-        return BAD(image, ret_error, "program headers of %u bytes instead of %zu",
+        return BAD(file, ret_error, "program headers of %u bytes instead of %zu",
                    header->e_phentsize, sizeof(Elf64_Phdr));
     if (header->e_phnum == 0 || header->e_phnum > MAX_HEADERS)
-        return BAD(image, ret_error, "%u program headers; 1 to %u are supported", header->e_phnum,
+        return BAD(file, ret_error, "%u program headers; 1 to %u are supported", header->e_phnum,
                    MAX_HEADERS);
     return 0;
 }
 
 static int
-add_segment(const struct vmk_image *image, const Elf64_Phdr *header, uint64_t va_limit,
+add_segment(const struct vmk_boot_file *file, const Elf64_Phdr *header, uint64_t va_limit,
             struct vmk_elf *elf, vmkit_error **ret_error)
 {
     uint64_t file_end, end;
     if (header->p_memsz == 0)
         return 0;
     if (header->p_filesz > header->p_memsz)
-        return BAD(image, ret_error, "a segment has %llu bytes in the file and %llu in memory",
+        return BAD(file, ret_error, "a segment has %llu bytes in the file and %llu in memory",
                    (unsigned long long)header->p_filesz, (unsigned long long)header->p_memsz);
-    if (!vmk_add_u64(header->p_offset, header->p_filesz, &file_end) || file_end > image->size)
-        return BAD(image, ret_error,
+    if (!vmk_add_u64(header->p_offset, header->p_filesz, &file_end) || file_end > file->size)
+        return BAD(file, ret_error,
                    "a segment of %llu bytes at offset %llu is beyond the file's %llu bytes",
                    (unsigned long long)header->p_filesz, (unsigned long long)header->p_offset,
-                   (unsigned long long)image->size);
+                   (unsigned long long)file->size);
     if (!vmk_add_u64(header->p_vaddr, header->p_memsz, &end) || end > va_limit)
-        return BAD(image, ret_error,
+        return BAD(file, ret_error,
                    "a segment of 0x%llx bytes at 0x%llx is beyond the address limit 0x%llx",
                    (unsigned long long)header->p_memsz, (unsigned long long)header->p_vaddr,
                    (unsigned long long)va_limit);
     if ((header->p_vaddr - header->p_offset) % PAGE_SIZE != 0)
-        return BAD(image, ret_error,
+        return BAD(file, ret_error,
                    "a segment at 0x%llx is at offset 0x%llx, which differs within a page",
                    (unsigned long long)header->p_vaddr, (unsigned long long)header->p_offset);
     if (header->p_align > 1 && (header->p_align & (header->p_align - 1)) != 0)
-        return BAD(image, ret_error, "a segment's alignment of 0x%llx is no power of two",
+        return BAD(file, ret_error, "a segment's alignment of 0x%llx is no power of two",
                    (unsigned long long)header->p_align);
     if (header->p_align > MAX_ALIGNMENT)
-        return BAD(image, ret_error, "a segment's alignment of 0x%llx is above 0x%llx",
+        return BAD(file, ret_error, "a segment's alignment of 0x%llx is above 0x%llx",
                    (unsigned long long)header->p_align, (unsigned long long)MAX_ALIGNMENT);
     if (elf->segment_count == VMK_ELF_MAX_SEGMENTS)
-        return BAD(image, ret_error, "more than %u segments", VMK_ELF_MAX_SEGMENTS);
+        return BAD(file, ret_error, "more than %u segments", VMK_ELF_MAX_SEGMENTS);
 
     if (header->p_align > elf->alignment)
         elf->alignment = header->p_align;
@@ -108,18 +108,18 @@ compare_segments(const void *a, const void *b)
 }
 
 static int
-check_layout(const struct vmk_image *image, const Elf64_Ehdr *header, struct vmk_elf *elf,
+check_layout(const struct vmk_boot_file *file, const Elf64_Ehdr *header, struct vmk_elf *elf,
              vmkit_error **ret_error)
 {
     if (elf->segment_count == 0)
-        return BAD(image, ret_error, "no segment to load");
+        return BAD(file, ret_error, "no segment to load");
 
     qsort(elf->segments, elf->segment_count, sizeof elf->segments[0], compare_segments);
     bool entry_found = false;
     for (unsigned i = 0; i < elf->segment_count; i++) {
         const struct vmk_elf_segment *segment = &elf->segments[i];
         if (i > 0 && segment[-1].va + segment[-1].memory_size > segment->va)
-            return BAD(image, ret_error, "segments [0x%llx, 0x%llx) and [0x%llx, 0x%llx) overlap",
+            return BAD(file, ret_error, "segments [0x%llx, 0x%llx) and [0x%llx, 0x%llx) overlap",
                        (unsigned long long)segment[-1].va,
                        (unsigned long long)(segment[-1].va + segment[-1].memory_size),
                        (unsigned long long)segment->va,
@@ -134,7 +134,7 @@ check_layout(const struct vmk_image *image, const Elf64_Ehdr *header, struct vmk
             elf->headers_va = segment->va + (header->e_phoff - segment->offset);
     }
     if (!entry_found)
-        return BAD(image, ret_error, "the entry point 0x%llx is in no executable segment",
+        return BAD(file, ret_error, "the entry point 0x%llx is in no executable segment",
                    (unsigned long long)header->e_entry);
 
     const struct vmk_elf_segment *last = &elf->segments[elf->segment_count - 1];
@@ -144,25 +144,25 @@ check_layout(const struct vmk_image *image, const Elf64_Ehdr *header, struct vmk
 }
 
 int
-vmk_elf_read(const struct vmk_image *image, unsigned machine, uint64_t va_limit,
+vmk_elf_read(const struct vmk_boot_file *file, unsigned machine, uint64_t va_limit,
              struct vmk_elf *ret_elf, vmkit_error **ret_error)
 {
     Elf64_Ehdr header;
-    if (image->size < sizeof header)
-        return BAD(image, ret_error, "not an ELF file: only %llu bytes long",
-                   (unsigned long long)image->size);
-    int r = read_part(image, &header, sizeof header, 0, "ELF header", ret_error);
+    if (file->size < sizeof header)
+        return BAD(file, ret_error, "not an ELF file: only %llu bytes long",
+                   (unsigned long long)file->size);
+    int r = read_part(file, &header, sizeof header, 0, "ELF header", ret_error);
     if (r < 0)
         return r;
-    r = check_header(image, &header, machine, ret_error);
+    r = check_header(file, &header, machine, ret_error);
     if (r < 0)
         return r;
 
     Elf64_Phdr headers[MAX_HEADERS];
     uint64_t end;
-    if (!vmk_add_u64(header.e_phoff, header.e_phnum * sizeof headers[0], &end) || end > image->size)
-        return BAD(image, ret_error, "the file ends inside of its program headers");
-    r = read_part(image, headers, header.e_phnum * sizeof headers[0], header.e_phoff,
+    if (!vmk_add_u64(header.e_phoff, header.e_phnum * sizeof headers[0], &end) || end > file->size)
+        return BAD(file, ret_error, "the file ends inside of its program headers");
+    r = read_part(file, headers, header.e_phnum * sizeof headers[0], header.e_phoff,
                   "program headers", ret_error);
     if (r < 0)
         return r;
@@ -181,11 +181,11 @@ vmk_elf_read(const struct vmk_image *image, unsigned machine, uint64_t va_limit,
             elf.executable_stack = (headers[i].p_flags & PF_X) != 0;
         if (headers[i].p_type != PT_LOAD)
             continue;
-        r = add_segment(image, &headers[i], va_limit, &elf, ret_error);
+        r = add_segment(file, &headers[i], va_limit, &elf, ret_error);
         if (r < 0)
             return r;
     }
-    r = check_layout(image, &header, &elf, ret_error);
+    r = check_layout(file, &header, &elf, ret_error);
     if (r < 0)
         return r;
     *ret_elf = elf;

@@ -6,7 +6,7 @@
 #ifndef VMK_BOOT_ELF_H
 #define VMK_BOOT_ELF_H
 
-#include "boot/image.h"
+#include "boot/file.h"
 
 #include <vmkit/error.h>
 
@@ -47,7 +47,7 @@ struct vmk_elf {
 /* Read and check the headers of an executable for `machine` (EM_*). Addresses are below `va_limit`.
  * 0, -ENOEXEC with a sentence that says what is wrong with the file, or an errno of reading. */
 int
-vmk_elf_read(const struct vmk_image *image, unsigned machine, uint64_t va_limit,
+vmk_elf_read(const struct vmk_boot_file *file, unsigned machine, uint64_t va_limit,
              struct vmk_elf *ret_elf, vmkit_error **ret_error);
 
 /* Whether a file of `size` bytes holds all segments. */

@@ -22,8 +22,8 @@
 #define MAX_TABLE (UINT64_C(64) << 20)
 #define MAX_SUGGESTION 128
 
-#define BAD(image, ret_error, format, ...)                                                 \
-    vmk_error_set(ret_error, ENOEXEC, VMKIT_ERROR_BAD_IMAGE, "%s: " format, (image)->name, \
+#define BAD(file, ret_error, format, ...)                                                 \
+    vmk_error_set(ret_error, ENOEXEC, VMKIT_ERROR_BAD_IMAGE, "%s: " format, (file)->name, \
                   ##__VA_ARGS__)
 
 struct entry {
@@ -42,7 +42,7 @@ struct vmk_symbols {
 };
 
 struct reader {
-    const struct vmk_image *image;
+    const struct vmk_boot_file *file;
     const struct vmk_elf *elf;
     Elf64_Ehdr header;
     uint64_t section_count;
@@ -57,12 +57,12 @@ static int
 read_part(const struct reader *reader, void *buffer, size_t size, uint64_t offset, const char *what,
           vmkit_error **ret_error)
 {
-    int r = vmk_image_read_all(reader->image, buffer, size, offset);
+    int r = vmk_boot_file_read(reader->file, buffer, size, offset);
     if (r == -ENODATA)
-        return BAD(reader->image, ret_error, "the file ends inside of its %s", what);
+        return BAD(reader->file, ret_error, "the file ends inside of its %s", what);
     if (r < 0)
         return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO,
-                                   "%s: reading the %s", reader->image->name, what);
+                                   "%s: reading the %s", reader->file->name, what);
     return 0;
 }
 
@@ -74,7 +74,7 @@ read_header(struct reader *reader, vmkit_error **ret_error)
     if (r < 0 || header->e_shoff == 0)
         return r;
     if (header->e_shentsize != sizeof(Elf64_Shdr))
-        return BAD(reader->image, ret_error, "section headers of %u bytes instead of %zu",
+        return BAD(reader->file, ret_error, "section headers of %u bytes instead of %zu",
                    header->e_shentsize, sizeof(Elf64_Shdr));
     reader->section_count = header->e_shnum;
     if (header->e_shnum == 0) {
@@ -86,7 +86,7 @@ read_header(struct reader *reader, vmkit_error **ret_error)
         reader->section_count = first.sh_size;
     }
     if (reader->section_count > MAX_SECTIONS)
-        return BAD(reader->image, ret_error, "%llu sections, more than %llu",
+        return BAD(reader->file, ret_error, "%llu sections, more than %llu",
                    (unsigned long long)reader->section_count, (unsigned long long)MAX_SECTIONS);
     return 0;
 }
@@ -101,7 +101,7 @@ find_table(struct reader *reader, vmkit_error **ret_error)
         if (i % SECTIONS_AT_ONCE == 0) {
             uint64_t count = MIN(reader->section_count - i, SECTIONS_AT_ONCE), offset;
             if (!vmk_add_u64(reader->header.e_shoff, i * sizeof sections[0], &offset))
-                return BAD(reader->image, ret_error, "the file ends inside of its section headers");
+                return BAD(reader->file, ret_error, "the file ends inside of its section headers");
             int r = read_part(reader, sections, count * sizeof sections[0], offset,
                               "section headers", ret_error);
             if (r < 0)
@@ -122,13 +122,13 @@ check_section(const struct reader *reader, const Elf64_Shdr *section, const char
               vmkit_error **ret_error)
 {
     uint64_t end;
-    if (!vmk_add_u64(section->sh_offset, section->sh_size, &end) || end > reader->image->size)
-        return BAD(reader->image, ret_error,
+    if (!vmk_add_u64(section->sh_offset, section->sh_size, &end) || end > reader->file->size)
+        return BAD(reader->file, ret_error,
                    "a %s of %llu bytes at offset %llu is beyond the file's %llu bytes", what,
                    (unsigned long long)section->sh_size, (unsigned long long)section->sh_offset,
-                   (unsigned long long)reader->image->size);
+                   (unsigned long long)reader->file->size);
     if (section->sh_size > MAX_TABLE)
-        return BAD(reader->image, ret_error, "a %s of %llu bytes, more than %llu", what,
+        return BAD(reader->file, ret_error, "a %s of %llu bytes, more than %llu", what,
                    (unsigned long long)section->sh_size, (unsigned long long)MAX_TABLE);
     return 0;
 }
@@ -141,20 +141,20 @@ check_table(struct reader *reader, vmkit_error **ret_error)
     if (r < 0)
         return r;
     if (table->sh_entsize != sizeof(Elf64_Sym))
-        return BAD(reader->image, ret_error, "symbols of %llu bytes instead of %zu",
+        return BAD(reader->file, ret_error, "symbols of %llu bytes instead of %zu",
                    (unsigned long long)table->sh_entsize, sizeof(Elf64_Sym));
     if (table->sh_link >= reader->section_count)
-        return BAD(reader->image, ret_error, "the symbols' names are in section %u of %llu",
+        return BAD(reader->file, ret_error, "the symbols' names are in section %u of %llu",
                    table->sh_link, (unsigned long long)reader->section_count);
     uint64_t offset;
     if (!vmk_add_u64(reader->header.e_shoff, table->sh_link * sizeof reader->strings, &offset))
-        return BAD(reader->image, ret_error, "the file ends inside of its section headers");
+        return BAD(reader->file, ret_error, "the file ends inside of its section headers");
     r = read_part(reader, &reader->strings, sizeof reader->strings, offset, "section headers",
                   ret_error);
     if (r < 0)
         return r;
     if (reader->strings.sh_type != SHT_STRTAB)
-        return BAD(reader->image, ret_error, "the symbols' names are in a section of type %u",
+        return BAD(reader->file, ret_error, "the symbols' names are in a section of type %u",
                    reader->strings.sh_type);
     return check_section(reader, &reader->strings, "string table", ret_error);
 }
@@ -253,7 +253,7 @@ add_symbol(struct reader *reader, const Elf64_Sym *symbol, vmkit_error **ret_err
         .rank = rank_of(ELF64_ST_BIND(symbol->st_info)),
     };
     if (symbol->st_name >= reader->strings.sh_size)
-        return BAD(reader->image, ret_error, "a symbol's name is at %u of %llu bytes of names",
+        return BAD(reader->file, ret_error, "a symbol's name is at %u of %llu bytes of names",
                    symbol->st_name, (unsigned long long)reader->strings.sh_size);
     if (!classify(reader->elf, symbol, &entry.symbol.kind))
         return 0;
@@ -263,7 +263,7 @@ add_symbol(struct reader *reader, const Elf64_Sym *symbol, vmkit_error **ret_err
 
     reader->characters += length;
     if (reader->characters > 8 * reader->strings.sh_size + 4096)
-        return BAD(reader->image, ret_error, "the symbols' names overlap without end");
+        return BAD(reader->file, ret_error, "the symbols' names overlap without end");
     add_entry(reader, &entry);
     return 0;
 }
@@ -276,7 +276,7 @@ add_symbols(struct reader *reader, const Elf64_Sym *table, size_t count, vmkit_e
         if (r < 0)
             return r;
         if (reader->probes > 16 * count + 4096)
-            return BAD(reader->image, ret_error, "the symbols' names are made to collide");
+            return BAD(reader->file, ret_error, "the symbols' names are made to collide");
     }
     return 0;
 }
@@ -328,10 +328,10 @@ read_symbols(struct reader *reader, vmkit_error **ret_error)
 }
 
 int
-vmk_symbols_read(const struct vmk_image *image, const struct vmk_elf *elf,
+vmk_symbols_read(const struct vmk_boot_file *file, const struct vmk_elf *elf,
                  struct vmk_symbols **ret_symbols, vmkit_error **ret_error)
 {
-    struct reader reader = {.image = image, .elf = elf};
+    struct reader reader = {.file = file, .elf = elf};
     reader.symbols = g_try_malloc0(sizeof *reader.symbols);
     if (reader.symbols == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");

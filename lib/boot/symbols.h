@@ -34,7 +34,7 @@ struct vmk_symbols;
 /* Read the symbols of the program whose headers are `elf`; none at all when it was stripped. 0,
  * -ENOEXEC with a sentence, an errno of reading, -ENOMEM. */
 int
-vmk_symbols_read(const struct vmk_image *image, const struct vmk_elf *elf,
+vmk_symbols_read(const struct vmk_boot_file *file, const struct vmk_elf *elf,
                  struct vmk_symbols **ret_symbols, vmkit_error **ret_error);
 
 struct vmk_symbols *

@@ -37,10 +37,10 @@ read_file(void *user_data, void *buffer, size_t size, uint64_t offset)
     return vmk_file_pread(reader->process, reader->file, buffer, size, offset);
 }
 
-/* The program's file as an image, which `reader` stands behind. */
+/* The program's file as boot/ reads one, which `reader` stands behind. */
 static int
-open_image(struct vmk_process *process, const struct vmk_program *program, struct reader *reader,
-           struct vmk_image *ret_image, vmkit_error **ret_error)
+open_file(struct vmk_process *process, const struct vmk_program *program, struct reader *reader,
+          struct vmk_boot_file *ret_file, vmkit_error **ret_error)
 {
     struct statx status;
     int r = vmk_file_statx(program->file, &status);
@@ -48,7 +48,7 @@ open_image(struct vmk_process *process, const struct vmk_program *program, struc
         return vmk_error_set_known(ret_error, -r, VMK_ERRNO(ENOMEM), VMKIT_ERROR_IO, "%s",
                                    program->path);
     *reader = (struct reader){.process = process, .file = program->file};
-    *ret_image = (struct vmk_image){
+    *ret_file = (struct vmk_boot_file){
         .read = read_file, .user_data = reader, .size = status.stx_size, .name = program->path};
     return 0;
 }
@@ -57,11 +57,11 @@ int
 vmk_load_check(struct vmk_process *process, struct vmk_program *program, vmkit_error **ret_error)
 {
     struct reader reader;
-    struct vmk_image image;
-    int r = open_image(process, program, &reader, &image, ret_error);
+    struct vmk_boot_file file;
+    int r = open_file(process, program, &reader, &file, ret_error);
     if (r < 0)
         return r;
-    r = vmk_elf_read(&image, VMK_ARCH_ELF_MACHINE, VMK_SPACE_HIGH, &program->elf, ret_error);
+    r = vmk_elf_read(&file, VMK_ARCH_ELF_MACHINE, VMK_SPACE_HIGH, &program->elf, ret_error);
     if (r < 0)
         return r;
     if (program->elf.wants_interpreter)
@@ -158,12 +158,12 @@ vmk_load_read_symbols(struct vmk_process *process, struct vmk_program *program,
                       struct vmk_symbols **ret_symbols, uint64_t *ret_bias, vmkit_error **ret_error)
 {
     struct reader reader;
-    struct vmk_image image;
+    struct vmk_boot_file file;
     int r = vmk_load_check(process, program, ret_error);
     if (r == 0)
-        r = open_image(process, program, &reader, &image, ret_error);
+        r = open_file(process, program, &reader, &file, ret_error);
     if (r == 0)
-        r = vmk_symbols_read(&image, &program->elf, ret_symbols, ret_error);
+        r = vmk_symbols_read(&file, &program->elf, ret_symbols, ret_error);
     if (r == 0)
         *ret_bias = choose_bias(&program->elf);
     return r;

@@ -74,9 +74,9 @@ static int
 read_elf(const void *data, size_t size, struct vmk_elf *elf, vmkit_error **error)
 {
     struct source source = {.data = data, .size = size};
-    struct vmk_image image = {
+    struct vmk_boot_file input = {
         .read = read_source, .user_data = &source, .size = size, .name = "sample"};
-    return vmk_elf_read(&image, EM_X86_64, LIMIT, elf, error);
+    return vmk_elf_read(&input, EM_X86_64, LIMIT, elf, error);
 }
 
 static void
@@ -164,17 +164,17 @@ END_TEST
 START_TEST(a_file_that_cannot_be_read_says_so)
 {
     struct source source = {.size = sizeof(struct file), .error = EIO};
-    struct vmk_image image = {
+    struct vmk_boot_file input = {
         .read = read_source, .user_data = &source, .size = source.size, .name = "sample"};
     struct vmk_elf elf;
     vmkit_error *error = NULL;
-    ck_assert_int_eq(vmk_elf_read(&image, EM_X86_64, LIMIT, &elf, &error), -EIO);
+    ck_assert_int_eq(vmk_elf_read(&input, EM_X86_64, LIMIT, &elf, &error), -EIO);
     ck_assert_int_eq(vmkit_error_get_kind(error), VMKIT_ERROR_IO);
     vmkit_error_unref(error);
     /* One that is shorter than it said. */
     struct file file = make_file();
     source = (struct source){.data = (const uint8_t *)&file, .size = 100};
-    ck_assert_int_eq(vmk_elf_read(&image, EM_X86_64, LIMIT, &elf, NULL), -ENOEXEC);
+    ck_assert_int_eq(vmk_elf_read(&input, EM_X86_64, LIMIT, &elf, NULL), -ENOEXEC);
 }
 END_TEST
 

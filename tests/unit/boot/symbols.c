@@ -101,9 +101,9 @@ static int
 read_symbols(const void *data, size_t size, struct vmk_symbols **symbols, vmkit_error **error)
 {
     struct source source = {.data = data, .size = size};
-    struct vmk_image image = {
+    struct vmk_boot_file input = {
         .read = read_source, .user_data = &source, .size = size, .name = "sample"};
-    return vmk_symbols_read(&image, &elf, symbols, error);
+    return vmk_symbols_read(&input, &elf, symbols, error);
 }
 
 static struct vmk_symbols *
@@ -363,11 +363,11 @@ END_TEST
 START_TEST(a_file_that_cannot_be_read_says_so)
 {
     struct source source = {.size = sizeof(struct file), .error = EIO};
-    struct vmk_image image = {
+    struct vmk_boot_file input = {
         .read = read_source, .user_data = &source, .size = source.size, .name = "sample"};
     struct vmk_symbols *symbols = NULL;
     vmkit_error *error = NULL;
-    ck_assert_int_eq(vmk_symbols_read(&image, &elf, &symbols, &error), -EIO);
+    ck_assert_int_eq(vmk_symbols_read(&input, &elf, &symbols, &error), -EIO);
     ck_assert_int_eq(vmkit_error_get_kind(error), VMKIT_ERROR_IO);
     vmkit_error_unref(error);
 }
