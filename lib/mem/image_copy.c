@@ -81,18 +81,34 @@ vmk_image_list_mappings(const struct vmk_image *image, uint64_t end, struct vmk_
     return count;
 }
 
+static int
+fail_map(const struct vmk_image_run *run, vmkit_error **ret_error)
+{
+    return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_OUT_OF_MEMORY,
+                               "mapping a snapshot's memory of %" PRIu64 " bytes at 0x%" PRIx64,
+                               run->size, run->address);
+}
+
+/* Nobody may touch it before it is watched; a process whose memory is locked touches all of a
+ * mapping as soon as it may. */
+static int
+watch(const struct vmk_image_run *run, void *to, vmkit_error **ret_error)
+{
+    int result = vmk_demand_watch(run->store->demand, to, run->size, run->offset, ret_error);
+    if (result == 0 && mprotect(to, run->size, PROT_READ | PROT_WRITE) < 0)
+        return fail_map(run, ret_error);
+    return result;
+}
+
 int
 vmk_image_map(const struct vmk_image_run *run, void *to, vmkit_error **ret_error)
 {
-    void *at = mmap(to, run->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
-                    run->store->fd, (off_t)run->offset);
+    bool watched = run->store->demand != NULL;
+    void *at = mmap(to, run->size, watched ? PROT_NONE : PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, run->store->fd, (off_t)run->offset);
     if (at == MAP_FAILED)
-        return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_OUT_OF_MEMORY,
-                                   "mapping a snapshot's memory of %" PRIu64 " bytes at 0x%" PRIx64,
-                                   run->size, run->address);
-    return run->store->demand == NULL
-               ? 0
-               : vmk_demand_watch(run->store->demand, to, run->size, run->offset, ret_error);
+        return fail_map(run, ret_error);
+    return watched ? watch(run, to, ret_error) : 0;
 }
 
 static int

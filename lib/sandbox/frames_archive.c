@@ -18,9 +18,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* How far apart guest memory may lie, in limits: KVM keeps books on all of it. */
-#define SPREAD_MAX 8
-
 struct opening {
     struct vmk_frames_image *image;
     const struct vmk_page_runs *runs;
@@ -260,10 +257,10 @@ vmk_frames_image_open(struct vmk_archive *archive, const struct vmk_frames_image
                       void *user_data, struct vmk_frames_image **ret_image, vmkit_error **ret_error)
 {
     struct opening opening = {.runs = runs, .limit = limits->guest, .host_limit = limits->host};
-    uint64_t most;
-    if (runs->total > limits->guest || !vmk_mul_u64(limits->guest, SPREAD_MAX, &most) ||
-        !vmk_add_u64(most, HOLE_END - HOLE_START, &most) || runs->end > most)
+    if (runs->total > limits->guest || !vmk_frames_may_reach(runs->end, limits->guest))
         return too_large(&opening, ret_error);
+    if (runs->end / BLOCK_SIZE >= limits->host / sizeof(struct block))
+        return too_much(&opening, "scattered pages", ret_error);
     if (count_small(runs) / (BLOCK_FRAMES * VMK_PAGE_SIZE) * VMK_PAGE_SIZE > limits->host)
         return too_much(&opening, "page tables", ret_error);
     opening.image = vmk_frames_image_alloc(ret_error);

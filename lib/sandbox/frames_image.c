@@ -2,6 +2,7 @@
 #include "sandbox/frames_private.h"
 
 #include "mem/demand.h"
+#include "util/checked.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -250,6 +251,26 @@ make_known(struct vmk_frames *frames)
     return r;
 }
 
+bool
+vmk_frames_may_reach(uint64_t end, uint64_t limit)
+{
+    uint64_t most;
+    return vmk_mul_u64(limit, VMK_FRAMES_REACH, &most) &&
+           vmk_add_u64(most, HOLE_END - HOLE_START + BLOCK_SIZE, &most) && end <= most;
+}
+
+static int
+check_reach(const struct vmk_frames_image *image, uint64_t limit, vmkit_error **ret_error)
+{
+    if (vmk_frames_may_reach(image->size, limit))
+        return 0;
+    return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                         "the snapshot's guest memory reaches up to %llu bytes, more than %d times "
+                         "the memory limit of %llu bytes",
+                         (unsigned long long)image->size, VMK_FRAMES_REACH,
+                         (unsigned long long)limit);
+}
+
 int
 vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
                     struct vmk_memory_account *account, vmk_frames_grow_fn *grow, void *user_data,
@@ -257,7 +278,9 @@ vmk_frames_new_copy(const struct vmk_frames_image *image, uint64_t limit,
                     vmkit_error **ret_error)
 {
     struct vmk_frames *frames;
-    int r = vmk_frames_new_above(image->size, limit, account, grow, user_data, &frames, ret_error);
+    int r = check_reach(image, limit, ret_error);
+    if (r == 0)
+        r = vmk_frames_new_above(image->size, limit, account, grow, user_data, &frames, ret_error);
     if (r < 0)
         return r;
     frames->image = image;

@@ -128,6 +128,14 @@ vmk_frames_image_get_mappings(const struct vmk_frames_image *image,
                               const struct vmk_image_run **ret_runs, size_t *ret_count,
                               vmkit_error **ret_error);
 
+/* How far up guest memory may reach, in limits of its size: KVM, and we, keep books on all of it.
+ */
+#define VMK_FRAMES_REACH 8
+
+/* Whether it may reach up to `end`. */
+bool
+vmk_frames_may_reach(uint64_t end, uint64_t limit);
+
 /* Free what a copy has besides, before its memory goes. */
 void
 vmk_frames_forget_copy(struct vmk_frames *frames);

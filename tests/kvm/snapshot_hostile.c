@@ -36,8 +36,9 @@ static int file;                     /* a file that is good, */
 static uint8_t *bytes;               /* its bytes, to be changed, */
 static size_t size;
 
+/* A file whose sandbox had a memory limit of `limit`; whoever forks from it gives less. */
 static void
-set_up_level(uint32_t level)
+set_up_limit(uint32_t level, uint64_t limit)
 {
     vmkit_error *error = NULL;
     vmkit_sandbox *sandbox = NULL;
@@ -45,13 +46,14 @@ set_up_level(uint32_t level)
     struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
     struct stat status;
     config = guest_configure(&guest_small, (const char *const[]){"small", NULL});
-    vmkit_sandbox_config_set_memory_limit(config, 4 * MIB, NULL);
+    vmkit_sandbox_config_set_memory_limit(config, limit, NULL);
     vmkit_sandbox_config_set_wall_time_limit(config, 60000 * MILLISECOND, NULL);
     EXPECT(vmkit_sandbox_new(config, &sandbox, &error));
     EXPECT(vmkit_sandbox_run(sandbox, &outcome, &error));
     ck_assert_uint_eq(outcome.kind, VMKIT_OUTCOME_READY);
     EXPECT(vmkit_sandbox_snapshot(sandbox, &snapshot, &error));
     file = snapshot_guest_save(snapshot, level);
+    vmkit_sandbox_config_set_memory_limit(config, 4 * MIB, NULL);
     vmkit_sandbox_config_set_wall_time_limit(config, 200 * MILLISECOND, NULL);
     vmkit_snapshot_unref(snapshot);
     vmkit_sandbox_unref(sandbox);
@@ -59,6 +61,12 @@ set_up_level(uint32_t level)
     size = (size_t)status.st_size;
     bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     ck_assert_ptr_ne(bytes, MAP_FAILED);
+}
+
+static void
+set_up_level(uint32_t level)
+{
+    set_up_limit(level, 4 * MIB);
 }
 
 static void
@@ -228,6 +236,7 @@ struct change {
     const void *data; /* NULL: as it was */
     size_t data_size;
     bool missing;
+    uint64_t more_memory; /* zeros above the memory that the file has */
 };
 
 /* Write the file anew, whole, with a change. */
@@ -240,8 +249,8 @@ rewrite(const struct change *change, const char *architecture)
     void *data[16] = {0};
     ck_assert_int_eq(vmk_archive_open_fd(file, "file", NULL, 0, &archive, NULL), 0);
     const struct vmk_archive_info *info = vmk_archive_get_info(archive);
-    const struct vmk_archive_contents contents = {.architecture = architecture,
-                                                  .memory_size = info->memory_size};
+    const struct vmk_archive_contents contents = {
+        .architecture = architecture, .memory_size = info->memory_size + change->more_memory};
     int fd = memfd_create("changed", MFD_CLOEXEC);
     ck_assert_int_eq(vmk_archive_writer_new_fd(&contents, fd, &settings, &writer, NULL), 0);
     for (uint32_t i = 0; i < info->section_count; i++) {
@@ -372,6 +381,44 @@ START_TEST(pages_have_the_rights_of_their_mappings)
     vmk_bytes_clear(&changed);
     free(data);
     close(fd);
+    tear_down();
+}
+END_TEST
+
+/* KVM keeps books on guest memory as far as it reaches, whatever is in it. */
+START_TEST(memory_far_above_the_forks_own_limit_is_refused)
+{
+    struct vmk_page_runs runs = {0};
+    struct vmk_bytes changed = {0};
+    size_t length;
+    set_up_limit(0, 256 * MIB);
+    uint8_t *data = read_section("sandbox-pages", &length);
+    ck_assert_int_eq(vmk_page_runs_decode(data, length, 1024 * MIB, 1024 * MIB, &runs, NULL), 0);
+    struct vmk_page_run *last = &runs.items[runs.count - 1];
+    uint64_t gpa = _i == 0 ? 48 * MIB : 72 * MIB, more = gpa + last->size - runs.end;
+    ck_assert_uint_lt(runs.end, gpa);
+    last->gpa = gpa;
+    vmk_page_runs_encode(&runs, &changed);
+    int fd = rewrite(&(struct change){.name = "sandbox-pages",
+                                      .data = changed.data,
+                                      .data_size = changed.size,
+                                      .more_memory = more},
+                     "x86_64");
+    if (_i == 0) {
+        vmkit_snapshot *snapshot = NULL;
+        vmkit_sandbox *sandbox = NULL;
+        vmkit_error *error = NULL;
+        EXPECT(vmkit_snapshot_open_fd(fd, 0, NULL, &snapshot, &error));
+        EXPECT(vmkit_snapshot_fork(snapshot, config, &sandbox, &error));
+        vmkit_sandbox_unref(sandbox);
+        vmkit_snapshot_unref(snapshot);
+        close(fd);
+    } else {
+        refuse_file(fd, E2BIG, "more than 8 times the memory limit of 4194304 bytes");
+    }
+    vmk_page_runs_clear(&runs);
+    vmk_bytes_clear(&changed);
+    free(data);
     tear_down();
 }
 END_TEST
@@ -602,6 +649,7 @@ make_suite(void)
     tcase_add_test(tcase, another_architecture_is_refused);
     tcase_add_test(tcase, without_its_program_it_goes_on);
     tcase_add_loop_test(tcase, pages_have_the_rights_of_their_mappings, 0, 2);
+    tcase_add_loop_test(tcase, memory_far_above_the_forks_own_limit_is_refused, 0, 2);
     tcase_add_test(tcase, another_processor_is_refused_by_what_it_lacks);
     tcase_add_test(tcase, another_processor_may_lack_what_is_for_a_kernel_alone);
     tcase_add_test(tcase, registers_that_cannot_be_are_refused);

@@ -2,6 +2,7 @@
 /* A memfd whose contents are made when they are touched. */
 #include "harness.h"
 #include "mem/demand.h"
+#include "mem/image.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -197,6 +198,37 @@ START_TEST(a_child_of_fork_cannot_watch_and_frees_its_copy)
 }
 END_TEST
 
+/* Of a process that keeps its memory locked, the host fills a mapping as soon as it is made. */
+START_TEST(memory_that_the_process_locks_has_its_contents)
+{
+    struct vmk_image_store *store = NULL;
+    struct vmk_image_builder *builder = NULL;
+    struct vmk_image *image = NULL;
+    struct vmkit_memory *memory = NULL;
+    struct vmk_demand *own = NULL;
+    ck_assert_int_eq(vmk_demand_new(SIZE, PIECE, &source, &own, NULL), 0);
+    ck_assert_int_eq(vmk_image_store_new_demand(own, &store, NULL), 0);
+    const struct vmk_image_run run = {.address = 0, .size = SIZE, .store = store, .offset = 0};
+    ck_assert_int_eq(vmk_image_builder_new(NULL, &builder, NULL), 0);
+    ck_assert_int_eq(vmk_image_builder_add_run(builder, &run, NULL), 0);
+    ck_assert_int_eq(vmk_image_builder_finish(builder, &image, NULL), 0);
+    vmk_image_builder_free(builder);
+    vmk_image_store_unref(store);
+
+    ck_assert_int_eq(mlockall(MCL_FUTURE), 0);
+    int result = vmk_memory_new_copy(image, 0, SIZE, &memory, NULL);
+    ck_assert_int_eq(munlockall(), 0);
+    ck_assert_int_eq(result, 0);
+    uint8_t *at = vmk_memory_get_pointer(memory);
+    for (size_t page = 0; page < SIZE / PAGE; page++)
+        ck_assert_int_eq(at[page * PAGE + 9], (int)page + 1);
+    vmk_memory_unref(memory);
+    vmk_image_unref(image);
+    ck_assert_int_eq(released, 1);
+    released = 0;
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -208,6 +240,7 @@ make_suite(void)
     tcase_add_test(tcase, what_is_read_from_the_descriptor_is_made_before);
     tcase_add_test(tcase, many_threads_and_mappings_find_each_piece_made_once);
     tcase_add_test(tcase, a_piece_that_cannot_be_made_is_zeros_and_an_error_from_then_on);
+    tcase_add_test(tcase, memory_that_the_process_locks_has_its_contents);
     tcase_add_test(tcase, a_child_of_fork_cannot_watch_and_frees_its_copy);
     suite_add_tcase(suite, tcase);
     return suite;
