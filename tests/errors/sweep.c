@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sweep.h"
 
+#include "harness.h"
+
 #include <errno.h>
 #include <stdbool.h>
 
-/* More than any call makes; those behind the first are looked at here and there. */
+/* More than any call makes; those behind the first are looked at here and there; where that takes
+ * long, the first are half as many. */
 #define CALLS_EACH 64
 #define CALLS_MAX 100000
 
@@ -12,8 +15,8 @@ static void
 sweep_all(const char *name, void (*prepare)(void), sweep_act act, enum fault_call call, int err,
           int expected, int other)
 {
-    unsigned hits = 0, number = 1;
-    for (bool reached = true; reached; number += number < CALLS_EACH ? 1 : number / 8) {
+    unsigned hits = 0, number = 1, each = CALLS_EACH / harness_get_step(2);
+    for (bool reached = true; reached; number += number < each ? 1 : number / 8) {
         vmkit_error *error = NULL;
         ck_assert_uint_lt(number, CALLS_MAX);
         if (prepare != NULL)

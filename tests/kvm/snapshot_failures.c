@@ -152,10 +152,10 @@ fail_all(const char *command, int err)
     vmkit_sandbox *pristine = snapshot_guest_fork(snapshot, NULL);
     ck_assert(live(snapshot, pristine, command, -1, 0));
     ck_assert(live(snapshot, pristine, command, -1, 0));
-    int fd = lowest_fd(), tried = 0;
+    int fd = lowest_fd(), tried = 0, each = 60 / (int)harness_get_step(3);
     unsigned long mappings = usage_count_mappings(NULL);
     for (int i = 0; i < 10000 && !live(snapshot, pristine, command, i, err);
-         i += i < 60 ? 1 : i / 6)
+         i += i < each ? 1 : i / 6)
         tried++;
     ck_assert_int_gt(tried, 15);
     ck_assert_int_eq(lowest_fd(), fd);

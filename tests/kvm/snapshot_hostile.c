@@ -29,7 +29,7 @@
 /* Every so many bits are flipped of what is not read before it is needed. */
 #define LAZY_STRIDE 1021
 /* Where that takes long, every so many of the others, which come by each bit of a byte. */
-#define SLOW_STEP 7
+#define SLOW_STEP 23
 
 static vmkit_sandbox_config *config; /* what a careful embedder gives */
 static int file;                     /* a file that is good, */

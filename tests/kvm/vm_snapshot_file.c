@@ -352,7 +352,7 @@ open_bytes(int fd, vmkit_snapshot **ret_snapshot)
 /* Every so many bits are flipped of what is not read before it is needed. */
 #define LAZY_STEP 251
 /* Where that takes long, every so many of the others, which come by each bit of a byte. */
-#define SLOW_STEP 7
+#define SLOW_STEP 23
 
 START_TEST(a_file_that_is_cut_is_refused)
 {
