@@ -231,7 +231,8 @@ vmkit_sandbox_find_symbol(vmkit_sandbox *sandbox, const char *name, uint64_t *re
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for a NULL; -EFAULT where the program may not read, or where its memory limit
  *         leaves no room for a page that it has not touched yet, and then a part may have been
- *         copied; -EBUSY while it runs.
+ *         copied; -EBUSY while it runs; -EIO when memory of a lazy snapshot
+ *         (vmkit_snapshot_options_set_lazy()) cannot be decompressed, or is another process's.
  *
  * The memory of a program that has ended can be read as well.
  * @since 0.1

@@ -299,13 +299,39 @@ vmk_demand_get_fd(const struct vmk_demand *demand)
     return demand->fd;
 }
 
+bool
+vmk_demand_is_here(const struct vmk_demand *demand)
+{
+    return vmk_origin_is_here(demand->process);
+}
+
+static int
+check_here(const struct vmk_demand *demand, vmkit_error **ret_error)
+{
+    if (vmk_demand_is_here(demand))
+        return 0;
+    return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE,
+                         "the snapshot's memory is decompressed by another process");
+}
+
+static int
+start_watch(struct vmk_demand *demand, const struct watch *watch)
+{
+    struct uffdio_register range = {.range = {.start = watch->address, .len = watch->size},
+                                    .mode = UFFDIO_REGISTER_MODE_MISSING};
+    if (madvise((void *)watch->address, watch->size, MADV_DONTFORK) < 0 ||
+        ioctl(demand->faults, UFFDIO_REGISTER, &range) < 0)
+        return -errno;
+    return 0;
+}
+
 int
 vmk_demand_watch(struct vmk_demand *demand, void *address, uint64_t size, uint64_t offset,
                  vmkit_error **ret_error)
 {
-    if (!vmk_origin_is_here(demand->process))
-        return vmk_error_set(ret_error, EIO, VMKIT_ERROR_WRONG_STATE,
-                             "the snapshot's memory is decompressed by another process");
+    int r = check_here(demand, ret_error);
+    if (r < 0)
+        return r;
     struct watch *watch = malloc(sizeof *watch);
     if (watch == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -314,13 +340,11 @@ vmk_demand_watch(struct vmk_demand *demand, void *address, uint64_t size, uint64
     watch->next = demand->watches;
     demand->watches = watch;
     pthread_mutex_unlock(&demand->watch_lock);
-    struct uffdio_register range = {.range = {.start = watch->address, .len = size},
-                                    .mode = UFFDIO_REGISTER_MODE_MISSING};
-    if (ioctl(demand->faults, UFFDIO_REGISTER, &range) == 0)
+    r = start_watch(demand, watch);
+    if (r == 0)
         return 0;
-    int err = errno;
     vmk_demand_forget(demand, address, size);
-    return vmk_error_set_errno(ret_error, err, VMKIT_ERROR_IO,
+    return vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_IO,
                                "watching %" PRIu64 " bytes of a snapshot's memory", size);
 }
 
@@ -343,6 +367,9 @@ vmk_demand_forget(struct vmk_demand *demand, const void *address, uint64_t size)
 int
 vmk_demand_make(struct vmk_demand *demand, uint64_t offset, uint64_t size, vmkit_error **ret_error)
 {
+    int r = check_here(demand, ret_error);
+    if (r < 0)
+        return r;
     for (uint64_t at = offset / demand->piece * demand->piece; at < offset + size;
          at += demand->piece)
         make_piece(demand, at);
@@ -352,11 +379,12 @@ vmk_demand_make(struct vmk_demand *demand, uint64_t offset, uint64_t size, vmkit
 int
 vmk_demand_check(struct vmk_demand *demand, vmkit_error **ret_error)
 {
-    if (!atomic_load_explicit(&demand->broken, memory_order_acquire))
-        return 0;
+    int r = check_here(demand, ret_error);
+    if (r < 0 || !atomic_load_explicit(&demand->broken, memory_order_acquire))
+        return r;
     pthread_mutex_lock(&demand->make_lock);
     vmkit_error *error = demand->error;
-    int r = -EIO;
+    r = -EIO;
     if (error != NULL)
         r = vmk_error_set(ret_error, EIO, vmk_error_get_kind(error), "%s",
                           vmk_error_get_message(error));

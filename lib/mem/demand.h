@@ -16,6 +16,7 @@
 
 #include <vmkit/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,8 +49,12 @@ vmk_demand_free(struct vmk_demand *demand);
 int
 vmk_demand_get_fd(const struct vmk_demand *demand);
 
-/* Watch a private mapping of [offset, offset + size) of the memfd. -EIO in a child of fork(2),
- * which does not have the thread. */
+/* Whether this process made it. A child of fork(2) does not have the thread, and its faults would
+ * leave zeros in the memfd, which is the parent's too: it does not have the mappings either. */
+bool
+vmk_demand_is_here(const struct vmk_demand *demand);
+
+/* Watch a private mapping of [offset, offset + size) of the memfd. -EIO in a child of fork(2). */
 int
 vmk_demand_watch(struct vmk_demand *demand, void *address, uint64_t size, uint64_t offset,
                  vmkit_error **ret_error);
@@ -62,7 +67,8 @@ vmk_demand_forget(struct vmk_demand *demand, const void *address, uint64_t size)
 int
 vmk_demand_make(struct vmk_demand *demand, uint64_t offset, uint64_t size, vmkit_error **ret_error);
 
-/* 0, or the error of the first piece that could not be made. Costs a load while there is none. */
+/* 0, or the error of the first piece that could not be made; in a child of fork(2), -EIO. Costs a
+ * load or two while there is none. */
 int
 vmk_demand_check(struct vmk_demand *demand, vmkit_error **ret_error);
 

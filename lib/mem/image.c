@@ -52,6 +52,16 @@ vmk_image_check(const struct vmk_image *image, vmkit_error **ret_error)
 }
 
 bool
+vmk_image_is_here(const struct vmk_image *image)
+{
+    bool here = true;
+    for (size_t i = 0; image != NULL && i < image->count && here; i++)
+        here = image->runs[i].store->demand == NULL ||
+               vmk_demand_is_here(image->runs[i].store->demand);
+    return here;
+}
+
+bool
 vmk_image_is_lazy(const struct vmk_image *image)
 {
     bool lazy = false;

@@ -133,13 +133,19 @@ vmk_image_find_changed(const struct vmk_image *image, const struct vmk_image *ot
 uint64_t
 vmk_image_get_data_size(const struct vmk_image *image);
 
-/* 0, or -EIO when a part that was touched could not be made (demand.h). Accepts NULL. */
+/* 0, or -EIO when a part that was touched could not be made, or, in a child of fork(2), cannot be
+ * (demand.h). Accepts NULL. */
 int
 vmk_image_check(const struct vmk_image *image, vmkit_error **ret_error);
 
 /* Whether there is anything to check. */
 bool
 vmk_image_is_lazy(const struct vmk_image *image);
+
+/* Whether mappings of it are this process's: what is made where it is touched is in no mapping of a
+ * child of fork(2), and what is there instead is none of ours. NULL is everybody's. */
+bool
+vmk_image_is_here(const struct vmk_image *image);
 
 /* Copy whole pages out. -EFAULT when the file behind them has become shorter. */
 int

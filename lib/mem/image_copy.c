@@ -39,7 +39,8 @@ unmap(void *user_data)
 {
     struct mapping *mapping = user_data;
     vmk_image_forget(mapping->watched, mapping->address, mapping->size);
-    munmap(mapping->address, mapping->size);
+    if (vmk_image_is_here(mapping->watched))
+        munmap(mapping->address, mapping->size);
     vmk_image_unref(mapping->watched);
     free(mapping);
 }

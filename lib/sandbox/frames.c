@@ -79,7 +79,8 @@ vmk_frames_free(struct vmk_frames *frames)
         return;
     vmk_memory_account_uncharge(frames->account, frames->used);
     vmk_frames_forget_copy(frames);
-    munmap(frames->memory, frames->size);
+    if (frames->image == NULL || vmk_image_is_here(frames->image->image))
+        munmap(frames->memory, frames->size);
     free(frames->blocks);
     free(frames);
 }

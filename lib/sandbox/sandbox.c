@@ -346,15 +346,12 @@ enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits, enum vmk_san
     return r;
 }
 
-/* A guest that found zeros where its memory could not be decompressed is not to be believed. */
+/* What reads zeros where its memory could not be decompressed is not to be believed. */
 static int
-check_memory(const vmkit_sandbox *sandbox, enum vmk_sandbox_state *state, vmkit_error **ret_error)
+check_memory(const vmkit_sandbox *sandbox, vmkit_error **ret_error)
 {
     const struct vmk_process_snapshot *snapshot = sandbox->fork.snapshot;
-    int r = snapshot == NULL ? 0 : vmk_frames_image_check(snapshot->image, ret_error);
-    if (r < 0)
-        *state = VMK_SANDBOX_FAILED;
-    return r;
+    return snapshot == NULL ? 0 : vmk_frames_image_check(snapshot->image, ret_error);
 }
 
 int
@@ -367,8 +364,10 @@ vmk_sandbox_enter(vmkit_sandbox *sandbox, const struct vmk_time_limits *limits,
         return r;
     uint64_t start = vmk_process_now_ns();
     r = enter(sandbox, limits, state, ret_error);
-    if (r == 0)
-        r = check_memory(sandbox, state, ret_error);
+    if (r == 0) {
+        r = check_memory(sandbox, ret_error);
+        *state = r < 0 ? VMK_SANDBOX_FAILED : *state;
+    }
     vmk_process_finish(process);
     process->wall_time_ns += vmk_process_now_ns() - start;
     vmk_vcpu_end(sandbox->vcpu);
@@ -519,7 +518,7 @@ end_access(vmkit_sandbox *sandbox, const struct vmk_ending *before, int result, 
            uint64_t address, uint64_t size, vmkit_error **ret_error)
 {
     if (result == 0)
-        return 0;
+        return check_memory(sandbox, ret_error);
     sandbox->process.ending = *before;
     return vmk_error_set(ret_error, EFAULT, VMKIT_ERROR_OUT_OF_RANGE,
                          "the program cannot %s %llu bytes at 0x%llx", what,
@@ -531,7 +530,10 @@ vmk_sandbox_read_memory(vmkit_sandbox *sandbox, uint64_t address, void *buffer, 
                         vmkit_error **ret_error)
 {
     const struct vmk_ending before = sandbox->process.ending;
-    int r = vmk_uaccess_read(&sandbox->space, address, buffer, size);
+    int r = check_memory(sandbox, ret_error);
+    if (r < 0)
+        return r;
+    r = vmk_uaccess_read(&sandbox->space, address, buffer, size);
     return end_access(sandbox, &before, r, "read", address, size, ret_error);
 }
 
@@ -540,7 +542,10 @@ vmk_sandbox_write_memory(vmkit_sandbox *sandbox, uint64_t address, const void *b
                          uint64_t size, vmkit_error **ret_error)
 {
     const struct vmk_ending before = sandbox->process.ending;
-    int r = vmk_uaccess_write(&sandbox->space, address, buffer, size);
+    int r = check_memory(sandbox, ret_error);
+    if (r < 0)
+        return r;
+    r = vmk_uaccess_write(&sandbox->space, address, buffer, size);
     return end_access(sandbox, &before, r, "write", address, size, ret_error);
 }
 

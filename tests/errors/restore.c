@@ -164,6 +164,32 @@ START_TEST(a_lazy_one_that_the_host_does_not_serve_is_said)
 }
 END_TEST
 
+/* Pages that cannot be decompressed are found where they are touched, here by the embedder. */
+START_TEST(memory_that_cannot_be_decompressed_is_said)
+{
+    struct vmkit_snapshot_file_info info = {.size = sizeof info};
+    vmkit_snapshot_file *file = NULL;
+    vmkit_sandbox *sandbox = NULL;
+    uint8_t bytes[64] = {0};
+    uint64_t address = 0;
+    choose(packed);
+    ASSERT_OK(vmkit_snapshot_file_open_fd(fd, 0, &file, &error));
+    ASSERT_OK(vmkit_snapshot_file_get_info(file, &info, &error));
+    vmkit_snapshot_file_unref(file);
+    ASSERT_OK(vmkit_snapshot_options_set_lazy(options, 1, &error));
+    ASSERT_OK(vmkit_snapshot_open_fd(fd, 0, options, &snapshot, &error));
+    for (uint64_t at = 4096; at + sizeof bytes < 4096 + info.stored_bytes; at += sizeof bytes)
+        ck_assert_int_eq(pwrite(fd, bytes, sizeof bytes, (off_t)at), sizeof bytes);
+    ASSERT_OK(vmkit_snapshot_fork(snapshot, NULL, &sandbox, &error));
+    ASSERT_OK(vmkit_sandbox_find_symbol(sandbox, "once", &address, &error));
+    ASSERT_FAILS(vmkit_sandbox_read_memory(sandbox, address, bytes, sizeof bytes, &error), EIO,
+                 VMKIT_ERROR_BAD_SNAPSHOT, "damaged");
+    ASSERT_FAILS(vmkit_sandbox_write_memory(sandbox, address, bytes, sizeof bytes, &error), EIO,
+                 VMKIT_ERROR_BAD_SNAPSHOT, "damaged");
+    vmkit_sandbox_unref(sandbox);
+}
+END_TEST
+
 START_TEST(a_parent_is_one_of_a_sandbox)
 {
     vmkit_vm *vm = NULL;
@@ -244,6 +270,7 @@ make_suite(void)
     tcase_add_test(tcase, saving_that_fails_is_said);
     tcase_add_loop_test(tcase, opening_that_fails_is_said, 0, 2);
     tcase_add_test(tcase, a_lazy_one_that_the_host_does_not_serve_is_said);
+    tcase_add_test(tcase, memory_that_cannot_be_decompressed_is_said);
     tcase_add_test(tcase, a_parent_is_one_of_a_sandbox);
     tcase_add_test(tcase, an_increment_without_its_parent_is_said);
     tcase_add_test(tcase, a_limit_of_memory_holds);

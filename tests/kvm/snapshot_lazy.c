@@ -201,6 +201,51 @@ START_TEST(a_child_of_fork_2_cannot_use_it)
 }
 END_TEST
 
+/* What a child of fork(2) may do with a fork of a lazy snapshot, and what it may not. */
+static int
+try_in_child(vmkit_snapshot *lazy, vmkit_sandbox *fork, uint64_t address)
+{
+    uint64_t word = 0;
+    vmkit_error *error = NULL;
+    if (vmkit_sandbox_read_memory(fork, address, &word, sizeof word, &error) != -EIO)
+        return 1;
+    if (strstr(vmkit_error_get_message(error), "another process") == NULL)
+        return 2;
+    vmkit_error_unref(error);
+    if (vmkit_sandbox_write_memory(fork, address, &word, sizeof word, NULL) != -EIO)
+        return 3;
+    if (vmkit_sandbox_reset(fork, NULL) != -EIO)
+        return 4;
+    vmkit_sandbox_unref(fork);
+    vmkit_snapshot_unref(lazy);
+    return 0;
+}
+
+START_TEST(a_child_of_fork_2_leaves_it_as_it_was)
+{
+    vmkit_snapshot *snapshot = snapshot_guest_take(NULL);
+    int fd = snapshot_guest_save(snapshot, 1), status = 0;
+    vmkit_snapshot *lazy = open_lazily(fd);
+    vmkit_sandbox *one = snapshot_guest_fork(lazy, NULL), *other;
+    uint64_t address = 0;
+    vmkit_error *error = NULL;
+    EXPECT(vmkit_sandbox_find_symbol(one, "table", &address, &error));
+    pid_t child = fork();
+    if (child == 0)
+        _exit(try_in_child(lazy, one, address + 64 * PAGE));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_uint_eq(snapshot_guest_ask(one, "check", 0), 0);
+    other = snapshot_guest_fork(lazy, NULL);
+    ck_assert_uint_eq(snapshot_guest_ask(other, "check", 0), 0);
+    vmkit_sandbox_unref(other);
+    vmkit_sandbox_unref(one);
+    vmkit_snapshot_unref(lazy);
+    vmkit_snapshot_unref(snapshot);
+    close(fd);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -212,6 +257,7 @@ make_suite(void)
     tcase_add_test(tcase, it_is_saved_and_taken_again);
     tcase_add_test(tcase, damage_is_found_where_it_is_touched);
     tcase_add_test(tcase, a_child_of_fork_2_cannot_use_it);
+    tcase_add_test(tcase, a_child_of_fork_2_leaves_it_as_it_was);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096
@@ -128,6 +129,31 @@ START_TEST(a_guest_that_touches_damage_has_failed)
 }
 END_TEST
 
+START_TEST(a_child_of_fork_2_reads_nothing_and_leaves_all_as_it_was)
+{
+    int fd = save_guest(), status = 0;
+    vmkit_snapshot *snapshot = open_lazily(fd);
+    struct guest guest = restore(snapshot);
+    pid_t child = fork();
+    if (child == 0) {
+        uint64_t word = 0;
+        int result = vmkit_vm_read(guest.vm, SECOND, &word, sizeof word, NULL);
+        vmkit_snapshot_unref(snapshot);
+        guest_free(&guest);
+        _exit(result == -EFAULT || result == -EIO ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    guest_run(&guest, VMKIT_EXIT_PIO);
+    ck_assert_uint_eq(guest.exit.value, 0x11);
+    guest_run(&guest, VMKIT_EXIT_PIO);
+    ck_assert_uint_eq(guest.exit.value, 0x22);
+    guest_free(&guest);
+    vmkit_snapshot_unref(snapshot);
+    close(fd);
+}
+END_TEST
+
 START_TEST(lazy_is_yes_or_no)
 {
     vmkit_snapshot_options *options = NULL;
@@ -146,6 +172,7 @@ make_suite(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_guest_finds_what_was_saved);
     tcase_add_test(tcase, a_guest_that_touches_damage_has_failed);
+    tcase_add_test(tcase, a_child_of_fork_2_reads_nothing_and_leaves_all_as_it_was);
     tcase_add_test(tcase, lazy_is_yes_or_no);
     suite_add_tcase(suite, tcase);
     return suite;
