@@ -75,10 +75,6 @@ add_segment(const struct vmk_boot_file *file, const Elf64_Phdr *header, uint64_t
                    "a segment of 0x%llx bytes at 0x%llx is beyond the address limit 0x%llx",
                    (unsigned long long)header->p_memsz, (unsigned long long)header->p_vaddr,
                    (unsigned long long)va_limit);
-    if ((header->p_vaddr - header->p_offset) % PAGE_SIZE != 0)
-        return BAD(file, ret_error,
-                   "a segment at 0x%llx is at offset 0x%llx, which differs within a page",
-                   (unsigned long long)header->p_vaddr, (unsigned long long)header->p_offset);
     if (header->p_align > 1 && (header->p_align & (header->p_align - 1)) != 0)
         return BAD(file, ret_error, "a segment's alignment of 0x%llx is no power of two",
                    (unsigned long long)header->p_align);
@@ -107,6 +103,39 @@ compare_segments(const void *a, const void *b)
     return (x->va > y->va) - (x->va < y->va);
 }
 
+/* A program is mapped from its file, page by page; a kernel is copied. */
+static int
+check_pages(const struct vmk_boot_file *file, const Elf64_Phdr *header, vmkit_error **ret_error)
+{
+    if (header->p_memsz != 0 && (header->p_vaddr - header->p_offset) % PAGE_SIZE != 0)
+        return BAD(file, ret_error,
+                   "a segment at 0x%llx is at offset 0x%llx, which differs within a page",
+                   (unsigned long long)header->p_vaddr, (unsigned long long)header->p_offset);
+    return 0;
+}
+
+static void
+add_notes(const Elf64_Phdr *header, struct vmk_elf *elf)
+{
+    if (elf->notes_count++ < VMK_ELF_MAX_NOTES)
+        elf->notes[elf->notes_count - 1] = (struct vmk_elf_notes){
+            .offset = header->p_offset,
+            .size = header->p_filesz,
+            .alignment = header->p_align,
+        };
+}
+
+static bool
+is_code(const struct vmk_elf *elf, uint64_t address)
+{
+    for (unsigned i = 0; i < elf->segment_count; i++) {
+        if (address - elf->segments[i].va < elf->segments[i].memory_size &&
+            (elf->segments[i].rights & VMK_ELF_EXECUTE))
+            return true;
+    }
+    return false;
+}
+
 static int
 check_layout(const struct vmk_boot_file *file, const Elf64_Ehdr *header, struct vmk_elf *elf,
              vmkit_error **ret_error)
@@ -115,7 +144,6 @@ check_layout(const struct vmk_boot_file *file, const Elf64_Ehdr *header, struct 
         return BAD(file, ret_error, "no segment to load");
 
     qsort(elf->segments, elf->segment_count, sizeof elf->segments[0], compare_segments);
-    bool entry_found = false;
     for (unsigned i = 0; i < elf->segment_count; i++) {
         const struct vmk_elf_segment *segment = &elf->segments[i];
         if (i > 0 && segment[-1].va + segment[-1].memory_size > segment->va)
@@ -124,23 +152,70 @@ check_layout(const struct vmk_boot_file *file, const Elf64_Ehdr *header, struct 
                        (unsigned long long)(segment[-1].va + segment[-1].memory_size),
                        (unsigned long long)segment->va,
                        (unsigned long long)(segment->va + segment->memory_size));
-        if (header->e_entry - segment->va < segment->memory_size &&
-            (segment->rights & VMK_ELF_EXECUTE))
-            entry_found = true;
 
         uint64_t headers_size = (uint64_t)header->e_phnum * sizeof(Elf64_Phdr);
         if (elf->headers_va == 0 &&
             vmk_range_inside(header->e_phoff, headers_size, segment->offset, segment->file_size))
             elf->headers_va = segment->va + (header->e_phoff - segment->offset);
     }
-    if (!entry_found)
-        return BAD(file, ret_error, "the entry point 0x%llx is in no executable segment",
-                   (unsigned long long)header->e_entry);
-
     const struct vmk_elf_segment *last = &elf->segments[elf->segment_count - 1];
     elf->low = elf->segments[0].va & ~(PAGE_SIZE - 1);
     elf->high = (last->va + last->memory_size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
     return 0;
+}
+
+static int
+read_headers(const struct vmk_boot_file *file, unsigned machine, Elf64_Ehdr *header,
+             Elf64_Phdr headers[MAX_HEADERS], vmkit_error **ret_error)
+{
+    if (file->size < sizeof *header)
+        return BAD(file, ret_error, "not an ELF file: only %llu bytes long",
+                   (unsigned long long)file->size);
+    int r = read_part(file, header, sizeof *header, 0, "ELF header", ret_error);
+    if (r < 0)
+        return r;
+    r = check_header(file, header, machine, ret_error);
+    if (r < 0)
+        return r;
+    uint64_t end;
+    if (!vmk_add_u64(header->e_phoff, header->e_phnum * sizeof headers[0], &end) ||
+        end > file->size)
+        return BAD(file, ret_error, "the file ends inside of its program headers");
+    return read_part(file, headers, header->e_phnum * sizeof headers[0], header->e_phoff,
+                     "program headers", ret_error);
+}
+
+static int
+add_header(const struct vmk_boot_file *file, const Elf64_Phdr *header, uint64_t va_limit,
+           struct vmk_elf *elf, vmkit_error **ret_error)
+{
+    switch (header->p_type) {
+    case PT_INTERP:
+        elf->wants_interpreter = true;
+        return 0;
+    case PT_GNU_STACK:
+        elf->executable_stack = (header->p_flags & PF_X) != 0;
+        return 0;
+    case PT_NOTE:
+        add_notes(header, elf);
+        return 0;
+    case PT_LOAD:
+        return add_segment(file, header, va_limit, elf, ret_error);
+    default:
+        return 0;
+    }
+}
+
+static struct vmk_elf
+begin(const Elf64_Ehdr *header)
+{
+    return (struct vmk_elf){
+        .relocatable = header->e_type == ET_DYN,
+        .entry = header->e_entry,
+        .alignment = PAGE_SIZE,
+        .header_count = header->e_phnum,
+        .header_size = header->e_phentsize,
+    };
 }
 
 int
@@ -148,48 +223,68 @@ vmk_elf_read(const struct vmk_boot_file *file, unsigned machine, uint64_t va_lim
              struct vmk_elf *ret_elf, vmkit_error **ret_error)
 {
     Elf64_Ehdr header;
-    if (file->size < sizeof header)
-        return BAD(file, ret_error, "not an ELF file: only %llu bytes long",
-                   (unsigned long long)file->size);
-    int r = read_part(file, &header, sizeof header, 0, "ELF header", ret_error);
-    if (r < 0)
-        return r;
-    r = check_header(file, &header, machine, ret_error);
-    if (r < 0)
-        return r;
-
     Elf64_Phdr headers[MAX_HEADERS];
-    uint64_t end;
-    if (!vmk_add_u64(header.e_phoff, header.e_phnum * sizeof headers[0], &end) || end > file->size)
-        return BAD(file, ret_error, "the file ends inside of its program headers");
-    r = read_part(file, headers, header.e_phnum * sizeof headers[0], header.e_phoff,
-                  "program headers", ret_error);
+    int r = read_headers(file, machine, &header, headers, ret_error);
     if (r < 0)
         return r;
 
-    struct vmk_elf elf = {
-        .relocatable = header.e_type == ET_DYN,
-        .entry = header.e_entry,
-        .alignment = PAGE_SIZE,
-        .header_count = header.e_phnum,
-        .header_size = header.e_phentsize,
-    };
+    struct vmk_elf elf = begin(&header);
     for (unsigned i = 0; i < header.e_phnum; i++) {
-        if (headers[i].p_type == PT_INTERP)
-            elf.wants_interpreter = true;
-        if (headers[i].p_type == PT_GNU_STACK)
-            elf.executable_stack = (headers[i].p_flags & PF_X) != 0;
-        if (headers[i].p_type != PT_LOAD)
-            continue;
-        r = add_segment(file, &headers[i], va_limit, &elf, ret_error);
+        r = add_header(file, &headers[i], va_limit, &elf, ret_error);
+        if (r == 0 && headers[i].p_type == PT_LOAD)
+            r = check_pages(file, &headers[i], ret_error);
         if (r < 0)
             return r;
     }
     r = check_layout(file, &header, &elf, ret_error);
     if (r < 0)
         return r;
+    if (!is_code(&elf, elf.entry))
+        return BAD(file, ret_error, "the entry point 0x%llx is in no executable segment",
+                   (unsigned long long)elf.entry);
     *ret_elf = elf;
     return 0;
+}
+
+/* Linux's entry point is a physical address; that of others is where the linker saw it. */
+int
+vmk_elf_read_kernel(const struct vmk_boot_file *file, unsigned machine, uint64_t pa_limit,
+                    struct vmk_elf *ret_elf, vmkit_error **ret_error)
+{
+    Elf64_Ehdr header;
+    Elf64_Phdr headers[MAX_HEADERS];
+    int r = read_headers(file, machine, &header, headers, ret_error);
+    if (r < 0)
+        return r;
+
+    struct vmk_elf elf = begin(&header);
+    uint64_t moved_entry = 0;
+    for (unsigned i = 0; i < header.e_phnum; i++) {
+        Elf64_Phdr physical = headers[i];
+        if (physical.p_type == PT_LOAD && header.e_entry - physical.p_vaddr < physical.p_memsz)
+            moved_entry = header.e_entry - physical.p_vaddr + physical.p_paddr;
+        physical.p_vaddr = physical.p_paddr;
+        r = add_header(file, &physical, pa_limit, &elf, ret_error);
+        if (r < 0)
+            return r;
+    }
+    r = check_layout(file, &header, &elf, ret_error);
+    if (r < 0)
+        return r;
+    if (!is_code(&elf, elf.entry))
+        elf.entry = is_code(&elf, moved_entry) ? moved_entry : 0;
+    *ret_elf = elf;
+    return 0;
+}
+
+bool
+vmk_elf_holds(const struct vmk_elf *elf, uint64_t address, uint64_t size)
+{
+    for (unsigned i = 0; i < elf->segment_count; i++) {
+        if (vmk_range_inside(address, size, elf->segments[i].va, elf->segments[i].memory_size))
+            return true;
+    }
+    return false;
 }
 
 bool
