@@ -33,7 +33,7 @@ set_line(void *data, uint32_t gsi, bool level)
     fake->rises[gsi] += level;
 }
 
-static const struct vmk_board_ops ops = {add_handler, set_line};
+static const struct vmk_board_ops ops = {.add_handler = add_handler, .set_line = set_line};
 
 void
 fake_board_init(struct fake_board *fake)
