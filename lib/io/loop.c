@@ -288,14 +288,21 @@ vmk_loop_stop(struct vmk_loop *loop)
 }
 
 void
+vmk_loop_join(struct vmk_loop *loop)
+{
+    if (!loop->started)
+        return;
+    vmk_loop_stop(loop);
+    pthread_join(loop->thread, NULL);
+    loop->started = false;
+}
+
+void
 vmk_loop_free(struct vmk_loop *loop)
 {
     if (loop == NULL)
         return;
-    if (loop->started) {
-        vmk_loop_stop(loop);
-        pthread_join(loop->thread, NULL);
-    }
+    vmk_loop_join(loop);
     for (bool more = true; more;) {
         /* The first source of all is the last one in the list. */
         struct vmk_source *source = loop->sources == loop->wake ? NULL : loop->sources;

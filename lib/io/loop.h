@@ -44,7 +44,11 @@ vmk_loop_start(struct vmk_loop *loop, const char *name, vmkit_error **ret_error)
 void
 vmk_loop_stop(struct vmk_loop *loop);
 
-/* Stop, wait for the thread, remove all sources. Not in a callback. NULL is nothing. */
+/* Stop, and wait for the thread. Not in a callback. */
+void
+vmk_loop_join(struct vmk_loop *loop);
+
+/* Join, and remove all sources. Not in a callback. NULL is nothing. */
 void
 vmk_loop_free(struct vmk_loop *loop);
 
