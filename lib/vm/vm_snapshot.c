@@ -4,6 +4,7 @@
 #include "vm/snapshot_memory.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define SECTION "vm" /* of a file: the state */
@@ -91,6 +92,22 @@ save(const struct vmkit_snapshot *snapshot, const struct vmkit_snapshot *parent,
                                                  get_memory_size(snapshot), writer, ret_error);
 }
 
+/* KVM keeps books on every page of every region, whatever is in it: a word for each. A file says in
+ * a few bytes that there are many. */
+static int
+check_regions(const struct vm_snapshot *snapshot, uint64_t memory_limit, vmkit_error **ret_error)
+{
+    uint64_t pages = 0;
+    for (uint32_t i = 0; i < snapshot->state.region_count; i++)
+        pages += snapshot->state.regions[i].size / VMK_REGION_PAGE;
+    if (pages <= memory_limit / sizeof(uint64_t))
+        return 0;
+    return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                         "the snapshot's %u memory regions have %" PRIu64 " pages, for which KVM "
+                         "alone needs more than the %" PRIu64 " bytes that opening it may take",
+                         snapshot->state.region_count, pages, memory_limit);
+}
+
 static int
 open_archive(struct vmk_archive *archive, struct vmkit_snapshot *parent, uint64_t memory_limit,
              const struct vmk_archive_settings *settings, struct vmkit_snapshot **ret_snapshot,
@@ -114,6 +131,13 @@ open_archive(struct vmk_archive *archive, struct vmkit_snapshot *parent, uint64_
     if (result < 0)
         vmk_image_unref(image);
     vmk_bytes_clear(&bytes);
+    if (result < 0)
+        return result;
+    result = check_regions(cast(*ret_snapshot), memory_limit, ret_error);
+    if (result < 0) {
+        vmk_snapshot_unref(*ret_snapshot);
+        *ret_snapshot = NULL;
+    }
     return result;
 }
 

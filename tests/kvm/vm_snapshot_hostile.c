@@ -141,6 +141,37 @@ START_TEST(the_same_processor_goes_on)
 }
 END_TEST
 
+/* A file of a few kilobytes: one memory that many regions show. KVM keeps books on each of them. */
+START_TEST(regions_that_cost_more_than_opening_may_take_are_refused)
+{
+    const uint64_t size = UINT64_C(64) << 20;
+    vmkit_vm *vm = NULL;
+    vmkit_memory *memory = NULL;
+    vmkit_snapshot *snapshot = NULL, *opened = NULL;
+    vmkit_snapshot_options *options = NULL;
+    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+    ASSERT_OK(vmkit_vm_new(NULL, &vm, &error));
+    ASSERT_OK(vmkit_memory_new_anonymous(size, 0, &memory, &error));
+    for (uint64_t i = 0; i < 16; i++)
+        ASSERT_OK(vmkit_vm_add_memory(vm, i * size, memory, 0, size, 0, &error));
+    ASSERT_OK(vmkit_vm_snapshot(vm, NULL, 0, &snapshot, &error));
+    ASSERT_OK(vmkit_snapshot_save_fd(snapshot, fd, NULL, &error));
+    ASSERT_OK(vmkit_snapshot_options_new(&options, &error));
+    ASSERT_OK(vmkit_snapshot_options_set_memory_limit(options, (2 << 20) - 1, &error));
+    ASSERT_FAILS(vmkit_snapshot_open_fd(fd, 0, options, &opened, &error), E2BIG, VMKIT_ERROR_LIMIT,
+                 "16 memory regions have 262144 pages");
+    ck_assert_ptr_null(opened);
+    ASSERT_OK(vmkit_snapshot_options_set_memory_limit(options, 2 << 20, &error));
+    ASSERT_OK(vmkit_snapshot_open_fd(fd, 0, options, &opened, &error));
+    vmkit_snapshot_unref(opened);
+    vmkit_snapshot_unref(snapshot);
+    vmkit_snapshot_options_unref(options);
+    vmkit_memory_unref(memory);
+    vmkit_vm_unref(vm);
+    close(fd);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -151,6 +182,7 @@ make_suite(void)
     tcase_add_test(tcase, the_same_processor_goes_on);
     tcase_add_loop_test(tcase, another_processor_is_refused_by_what_it_lacks, 0,
                         sizeof refusals / sizeof refusals[0]);
+    tcase_add_test(tcase, regions_that_cost_more_than_opening_may_take_are_refused);
     suite_add_tcase(suite, tcase);
     return suite;
 }
