@@ -45,6 +45,7 @@ SUITES = [
     Suite("abi", "symbols, map, headers, baseline", runs=("abi",), quick=True),
     Suite("doc", "what the documents say, and their code", runs=("doc",), quick=True),
     Suite("install", "a program built against the staged install", runs=("install",)),
+    Suite("driver", "the virtqueue against Linux's own driver", runs=("driver",)),
     Suite("kvm", "real guests on this machine's KVM", runs=("kvm",), place="kvm", quick=True),
     Suite("errors", "each documented errno is provoked", runs=("errors",), place="either",
           quick=True),
