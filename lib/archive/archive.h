@@ -89,11 +89,28 @@ vmk_archive_writer_add_section(struct vmk_archive_writer *writer, const char *na
                                uint32_t version, uint32_t flags, const void *data, uint64_t size,
                                vmkit_error **ret_error);
 
-/* The memory at [gpa, gpa + size), above all that was added before. Lent until flush() or finish(),
- * or until a call fails. */
+/* What a page holds. */
+struct vmk_archive_sum {
+    uint64_t checksum;
+    bool is_zero; /* and no checksum is needed */
+};
+
+/* Sum up `size` bytes of whole pages, on any thread. */
+void
+vmk_archive_sum_pages(const void *pages, size_t size, struct vmk_archive_sum *ret_sums);
+
+/* The memory at [gpa, gpa + size), above all that was added before. Lent until it is written,
+ * until settle(), flush() or finish(), or until a call fails. */
 int
 vmk_archive_writer_add_memory(struct vmk_archive_writer *writer, uint64_t gpa, const void *hva,
                               uint64_t size, vmkit_error **ret_error);
+
+/* The same with the sums of its pages, which are lent for the call. Into an archive that is not
+ * compressed, and then all of its memory. */
+int
+vmk_archive_writer_add_summed(struct vmk_archive_writer *writer, uint64_t gpa, const void *hva,
+                              uint64_t size, const struct vmk_archive_sum *sums,
+                              vmkit_error **ret_error);
 
 /* Zeros at [gpa, gpa + size): needed only with a parent, which may have something there. */
 int
@@ -103,6 +120,18 @@ vmk_archive_writer_add_zeros(struct vmk_archive_writer *writer, uint64_t gpa, ui
 /* Wait until no memory that was added is needed any more. */
 int
 vmk_archive_writer_flush(struct vmk_archive_writer *writer, vmkit_error **ret_error);
+
+/* Pages of data that were added, and how many of them, from the first one on, were written. */
+uint64_t
+vmk_archive_writer_get_added(const struct vmk_archive_writer *writer);
+
+uint64_t
+vmk_archive_writer_get_settled(const struct vmk_archive_writer *writer);
+
+/* Wait until what was lent for the first `count` pages of data is needed no more. */
+int
+vmk_archive_writer_settle(struct vmk_archive_writer *writer, uint64_t count,
+                          vmkit_error **ret_error);
 
 /* Write what is left, sync, and put the file in its place. Only writer_free() may follow, whatever
  * it returns. */

@@ -3,7 +3,8 @@
  * A ring of batches. The caller's thread fills one after the other with pointers to pages, other
  * threads sum up and compress the pages, and the caller's thread writes the batches in the order in
  * which it filled them. The same pages give the same bytes however many threads there are. With one
- * thread there is no other, and the caller's does it all.
+ * thread there is no other, and the caller's does it all; nor are there others where the pages come
+ * with their sums.
  */
 #include "archive/store.h"
 
@@ -31,7 +32,8 @@ struct batch {
     size_t page_count;
     uint8_t *packed; /* CHUNK_SIZE bytes, or NULL */
     size_t packed_size;
-    bool done; /* under the lock */
+    bool summed; /* by the caller */
+    bool done;   /* under the lock */
 };
 
 struct worker {
@@ -59,7 +61,11 @@ struct vmk_archive_store {
     /* Batches are counted; number n is batches[n % batch_count]. */
     struct batch *batches;
     size_t batch_count;
-    uint64_t written; /* the caller's thread's own */
+    bool started;     /* the threads; the caller's thread's own, like what follows */
+    uint64_t written; /* batches */
+    bool summed;      /* what was added last came with sums */
+    uint64_t pages_added;
+    uint64_t pages_written;
 
     pthread_mutex_t lock;
     pthread_cond_t to_do;
@@ -157,9 +163,14 @@ count_workers(const struct vmk_archive_settings *settings)
     return settings->level == 0 && threads > 1 ? 2 : threads;
 }
 
+/* Not before there is something for them to do. */
 static void
-start_threads(struct vmk_archive_store *store, uint32_t count)
+start_threads(struct vmk_archive_store *store)
 {
+    uint32_t count = store->level > 0 ? store->worker_count : 1;
+    if (store->started || store->worker_count == 1)
+        return;
+    store->started = true;
     for (uint32_t i = 0; i < count; i++) {
         struct worker *worker = &store->workers[i];
         if (vmk_thread_start(&worker->thread, run_worker, worker) != 0)
@@ -189,8 +200,6 @@ vmk_store_new(struct vmk_archive_output *output, const struct vmk_archive_settin
         vmk_store_free(store);
         return no_memory(ret_error);
     }
-    if (store->worker_count > 1)
-        start_threads(store, settings->level > 0 ? store->worker_count : 1);
     *ret_store = store;
     return 0;
 }
@@ -260,9 +269,11 @@ write_batch(struct vmk_archive_store *store, struct batch *batch, vmkit_error **
         result = vmk_output_write(store->output, batch->packed, batch->packed_size, ret_error);
     else if (result == 0)
         result = vmk_output_writev(store->output, batch->pieces, batch->piece_count, ret_error);
+    store->pages_written += batch->page_count;
     batch->piece_count = 0;
     batch->page_count = 0;
     batch->packed_size = 0;
+    batch->summed = false;
     batch->done = false;
     return result;
 }
@@ -298,10 +309,13 @@ current(struct vmk_archive_store *store)
 static int
 submit(struct vmk_archive_store *store, vmkit_error **ret_error)
 {
-    if (store->thread_count == 0) {
-        process(&store->workers[0], current(store));
-        return write_batch(store, current(store), ret_error);
-    }
+    struct batch *batch = current(store);
+    if (!batch->summed)
+        start_threads(store);
+    if (!batch->summed && store->thread_count == 0)
+        process(&store->workers[0], batch);
+    if (batch->summed || store->thread_count == 0)
+        return write_batch(store, batch, ret_error);
     pthread_mutex_lock(&store->lock);
     store->filled++;
     pthread_cond_signal(&store->to_do);
@@ -309,23 +323,46 @@ submit(struct vmk_archive_store *store, vmkit_error **ret_error)
     return drain(store, store->batch_count - 1, ret_error);
 }
 
+/* The sums of pages that are about to be added to a batch; NULL: of zeros. */
+static void
+put_sums(struct batch *batch, const struct vmk_archive_sum *sums, size_t count)
+{
+    batch->summed = true;
+    for (size_t i = 0; i < count; i++)
+        batch->sums[batch->page_count + i] =
+            htole64(sums == NULL ? vmk_archive_hash(zeros, PAGE, 0) : sums[i].checksum);
+}
+
+/* As many pages as one batch takes; of zeros, one. */
+static size_t
+put_pages(struct vmk_archive_store *store, struct batch *batch, const uint8_t *at, uint64_t count)
+{
+    size_t room = store->batch_pages - batch->page_count;
+    size_t part = count < room ? (size_t)count : room;
+    if (at == NULL)
+        part = 1;
+    /* writev() only reads it. */
+    batch->pieces[batch->piece_count++] = (struct iovec){
+        .iov_base = (void *)(uintptr_t)(at == NULL ? zeros : at), .iov_len = part * PAGE};
+    return part;
+}
+
 int
 vmk_store_add(struct vmk_archive_store *store, const void *pages, uint64_t count,
-              vmkit_error **ret_error)
+              const struct vmk_archive_sum *sums, vmkit_error **ret_error)
 {
     const uint8_t *at = pages;
+    store->summed = pages == NULL ? store->summed : sums != NULL;
+    store->pages_added += count;
     while (count > 0) {
         struct batch *batch = current(store);
-        size_t room = store->batch_pages - batch->page_count;
-        size_t part = count < room ? (size_t)count : room;
-        if (at == NULL)
-            part = 1;
-        /* writev() only reads it. */
-        batch->pieces[batch->piece_count++] = (struct iovec){
-            .iov_base = (void *)(uintptr_t)(at == NULL ? zeros : at), .iov_len = part * PAGE};
+        size_t part = put_pages(store, batch, at, count);
+        if (store->summed)
+            put_sums(batch, sums, part);
         batch->page_count += part;
         count -= part;
         at = at == NULL ? NULL : at + part * PAGE;
+        sums = sums == NULL ? NULL : sums + part;
         int result = batch->page_count == store->batch_pages ? submit(store, ret_error) : 0;
         if (result < 0)
             return result;
@@ -368,6 +405,27 @@ vmk_store_finish(struct vmk_archive_store *store, vmkit_error **ret_error)
 {
     int result = current(store)->page_count > 0 ? submit(store, ret_error) : 0;
     return result < 0 ? result : drain(store, 0, ret_error);
+}
+
+uint64_t
+vmk_store_get_added(const struct vmk_archive_store *store)
+{
+    return store->pages_added;
+}
+
+uint64_t
+vmk_store_get_settled(const struct vmk_archive_store *store)
+{
+    return store->pages_written;
+}
+
+int
+vmk_store_settle(struct vmk_archive_store *store, uint64_t count, vmkit_error **ret_error)
+{
+    int result = 0;
+    while (result == 0 && store->pages_written < count && store->written < store->filled)
+        result = drain(store, store->filled - store->written - 1, ret_error);
+    return result == 0 && store->pages_written < count ? vmk_store_flush(store, ret_error) : result;
 }
 
 const void *

@@ -6,6 +6,7 @@
 #ifndef VMK_ARCHIVE_STORE_H
 #define VMK_ARCHIVE_STORE_H
 
+#include "archive/archive.h"
 #include "archive/output.h"
 
 struct vmk_archive_store;
@@ -15,14 +16,26 @@ int
 vmk_store_new(struct vmk_archive_output *output, const struct vmk_archive_settings *settings,
               struct vmk_archive_store **ret_store, vmkit_error **ret_error);
 
-/* `count` pages, lent until the store is flushed; NULL for pages of zeros. */
+/* `count` pages, lent until they are settled or the store is flushed; NULL for pages of zeros. With
+ * `sums` (and then with every call that has pages) they are written as they are. */
 int
 vmk_store_add(struct vmk_archive_store *store, const void *pages, uint64_t count,
-              vmkit_error **ret_error);
+              const struct vmk_archive_sum *sums, vmkit_error **ret_error);
 
 /* Wait until no page that was added is needed any more. */
 int
 vmk_store_flush(struct vmk_archive_store *store, vmkit_error **ret_error);
+
+/* Pages that were added, and how many of them, from the first one on, were written. */
+uint64_t
+vmk_store_get_added(const struct vmk_archive_store *store);
+
+uint64_t
+vmk_store_get_settled(const struct vmk_archive_store *store);
+
+/* Wait until none of the first `count` pages is needed any more. */
+int
+vmk_store_settle(struct vmk_archive_store *store, uint64_t count, vmkit_error **ret_error);
 
 /* Write the rest. */
 int

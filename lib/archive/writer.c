@@ -6,6 +6,7 @@
 #include "archive/index.h"
 #include "archive/output.h"
 #include "archive/store.h"
+#include "archive/sum.h"
 #include "archive/threads.h"
 #include "util/checked.h"
 #include "util/error.h"
@@ -208,19 +209,6 @@ vmk_archive_writer_add_section(struct vmk_archive_writer *writer, const char *na
     return 0;
 }
 
-static bool
-is_zero(const uint8_t *page)
-{
-    for (size_t i = 0; i < PAGE; i += 64) {
-        uint64_t words[8];
-        memcpy(words, page + i, sizeof words);
-        if ((words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] |
-             words[7]) != 0)
-            return false;
-    }
-    return true;
-}
-
 /* Zeros that turned out to be no short gap between data. */
 static int
 settle_zeros(struct vmk_archive_writer *writer, vmkit_error **ret_error)
@@ -240,10 +228,10 @@ is_gap(const struct vmk_archive_writer *writer)
 
 static int
 add_data(struct vmk_archive_writer *writer, const void *pages, uint64_t count,
-         vmkit_error **ret_error)
+         const struct vmk_archive_sum *sums, vmkit_error **ret_error)
 {
     int result = vmk_index_append(&writer->index, VMK_ARCHIVE_DATA, count, ret_error);
-    return result < 0 ? result : vmk_store_add(writer->store, pages, count, ret_error);
+    return result < 0 ? result : vmk_store_add(writer->store, pages, count, sums, ret_error);
 }
 
 /* Data behind a short gap: each run is one that a reader maps, so a gap is cheaper stored. */
@@ -254,7 +242,7 @@ close_gap(struct vmk_archive_writer *writer, vmkit_error **ret_error)
     if (!is_gap(writer))
         return settle_zeros(writer, ret_error);
     writer->pending_zeros = 0;
-    return count == 0 ? 0 : add_data(writer, NULL, count, ret_error);
+    return count == 0 ? 0 : add_data(writer, NULL, count, NULL, ret_error);
 }
 
 /* What nobody added: as in the parent, or zero. */
@@ -287,23 +275,31 @@ begin_range(struct vmk_archive_writer *writer, uint64_t gpa, uint64_t size, vmki
     return settle(writer, skip_to(writer, gpa / PAGE, ret_error));
 }
 
+/* Whether page `i` is all zeros. */
+static bool
+is_zero(const uint8_t *at, const struct vmk_archive_sum *sums, uint64_t i)
+{
+    return sums != NULL ? sums[i].is_zero : vmk_sum_is_zero(at + i * PAGE);
+}
+
 static int
 add_pages(struct vmk_archive_writer *writer, const uint8_t *at, uint64_t count,
-          vmkit_error **ret_error)
+          const struct vmk_archive_sum *sums, vmkit_error **ret_error)
 {
     for (uint64_t i = 0; i < count;) {
         uint64_t first = i;
-        while (i < count && is_zero(at + i * PAGE))
+        while (i < count && is_zero(at, sums, i))
             i++;
         writer->pending_zeros += i - first;
         first = i;
-        while (i < count && !is_zero(at + i * PAGE))
+        while (i < count && !is_zero(at, sums, i))
             i++;
         if (i == first)
             continue;
         int result = close_gap(writer, ret_error);
         if (result == 0)
-            result = add_data(writer, at + first * PAGE, i - first, ret_error);
+            result = add_data(writer, at + first * PAGE, i - first,
+                              sums == NULL ? NULL : sums + first, ret_error);
         if (result < 0)
             return result;
     }
@@ -313,31 +309,39 @@ add_pages(struct vmk_archive_writer *writer, const uint8_t *at, uint64_t count,
 /* Piece by piece, and what was done told in between. */
 static int
 add_strides(struct vmk_archive_writer *writer, const uint8_t *at, uint64_t count,
-            vmkit_error **ret_error)
+            const struct vmk_archive_sum *sums, vmkit_error **ret_error)
 {
-    while (count > 0) {
-        uint64_t part = count < STRIDE_PAGES ? count : STRIDE_PAGES;
-        int result = add_pages(writer, at, part, ret_error);
+    for (uint64_t done = 0; done < count;) {
+        uint64_t part = count - done < STRIDE_PAGES ? count - done : STRIDE_PAGES;
+        int result =
+            add_pages(writer, at + done * PAGE, part, sums == NULL ? NULL : sums + done, ret_error);
         writer->next_page += part;
         if (result == 0)
             result = vmk_threads_report(&writer->settings, writer->next_page * PAGE,
                                         writer->pages * PAGE, ret_error);
         if (result < 0)
             return result;
-        at += part * PAGE;
-        count -= part;
+        done += part;
     }
     return 0;
+}
+
+int
+vmk_archive_writer_add_summed(struct vmk_archive_writer *writer, uint64_t gpa, const void *hva,
+                              uint64_t size, const struct vmk_archive_sum *sums,
+                              vmkit_error **ret_error)
+{
+    int result = begin_range(writer, gpa, size, ret_error);
+    if (result < 0)
+        return result;
+    return settle(writer, add_strides(writer, hva, size / PAGE, sums, ret_error));
 }
 
 int
 vmk_archive_writer_add_memory(struct vmk_archive_writer *writer, uint64_t gpa, const void *hva,
                               uint64_t size, vmkit_error **ret_error)
 {
-    int result = begin_range(writer, gpa, size, ret_error);
-    if (result < 0)
-        return result;
-    return settle(writer, add_strides(writer, hva, size / PAGE, ret_error));
+    return vmk_archive_writer_add_summed(writer, gpa, hva, size, NULL, ret_error);
 }
 
 int
@@ -357,6 +361,26 @@ vmk_archive_writer_flush(struct vmk_archive_writer *writer, vmkit_error **ret_er
 {
     int result = check_usable(writer, ret_error);
     return result < 0 ? result : settle(writer, vmk_store_flush(writer->store, ret_error));
+}
+
+uint64_t
+vmk_archive_writer_get_added(const struct vmk_archive_writer *writer)
+{
+    return vmk_store_get_added(writer->store);
+}
+
+uint64_t
+vmk_archive_writer_get_settled(const struct vmk_archive_writer *writer)
+{
+    return vmk_store_get_settled(writer->store);
+}
+
+int
+vmk_archive_writer_settle(struct vmk_archive_writer *writer, uint64_t count,
+                          vmkit_error **ret_error)
+{
+    int result = check_usable(writer, ret_error);
+    return result < 0 ? result : settle(writer, vmk_store_settle(writer->store, count, ret_error));
 }
 
 static int

@@ -139,6 +139,47 @@ START_TEST(pieces_and_flushes_change_nothing)
 }
 END_TEST
 
+/* What was written is needed no more; nor are the sums of what was summed up by the caller. */
+START_TEST(pieces_that_are_settled_are_needed_no_more)
+{
+    const struct vmk_archive_settings *settings = &ways[_i / 2];
+    const bool is_summed = settings->level == 0 && _i % 2 == 0;
+    uint8_t *memory = make_memory(), *copy = malloc(PAGES * PAGE);
+    struct vmk_archive_contents contents = {.architecture = "test", .memory_size = PAGES * PAGE};
+    struct vmk_archive_writer *writer = NULL;
+    fixture_save(fixture_path("whole"), memory, PAGES, settings, NULL);
+    ck_assert_int_eq(
+        vmk_archive_writer_new_path(&contents, fixture_path("pieces"), settings, &writer, NULL), 0);
+    ck_assert_int_eq(
+        vmk_archive_writer_add_section(writer, "state", 1, VMK_ARCHIVE_REQUIRED, "abc", 3, NULL),
+        0);
+    memcpy(copy, memory, PAGES * PAGE);
+    for (size_t page = 0, count; page < PAGES; page += count) {
+        struct vmk_archive_sum sums[64];
+        count = 1 + page % 64 < PAGES - page ? 1 + page % 64 : PAGES - page;
+        vmk_archive_sum_pages(copy + page * PAGE, count * PAGE, sums);
+        ck_assert_int_eq(
+            is_summed ? vmk_archive_writer_add_summed(writer, page * PAGE, copy + page * PAGE,
+                                                      count * PAGE, sums, NULL)
+                      : vmk_archive_writer_add_memory(writer, page * PAGE, copy + page * PAGE,
+                                                      count * PAGE, NULL),
+            0);
+        memset(sums, 0xee, sizeof sums);
+        uint64_t added = vmk_archive_writer_get_added(writer);
+        ck_assert_uint_le(vmk_archive_writer_get_settled(writer), added);
+        if (page % 3 != 0)
+            continue;
+        ck_assert_int_eq(vmk_archive_writer_settle(writer, added, NULL), 0);
+        memset(copy, 0xee, (page + count) * PAGE);
+    }
+    ck_assert_int_eq(vmk_archive_writer_finish(writer, NULL, NULL), 0);
+    vmk_archive_writer_free(writer);
+    fixture_same_files(fixture_path("whole"), fixture_path("pieces"));
+    free(memory);
+    free(copy);
+}
+END_TEST
+
 START_TEST(runs_can_be_mapped)
 {
     uint8_t *memory = make_memory();
@@ -284,6 +325,7 @@ make_suite(void)
     tcase_add_test(tcase, the_bytes_depend_on_no_thread);
     tcase_add_test(tcase, the_identity_depends_on_no_compression);
     tcase_add_loop_test(tcase, pieces_and_flushes_change_nothing, 0, WAYS);
+    tcase_add_loop_test(tcase, pieces_that_are_settled_are_needed_no_more, 0, 2 * WAYS);
     tcase_add_test(tcase, runs_can_be_mapped);
     tcase_add_test(tcase, compressed_runs_say_so);
     tcase_add_test(tcase, what_does_not_compress_is_stored);

@@ -751,6 +751,35 @@ START_TEST(a_large_memory_is_read_ahead)
 }
 END_TEST
 
+/* More pieces than are looked at ahead of what is written, and less than a chunk to write. */
+START_TEST(an_increment_of_many_zeros_is_saved)
+{
+    struct vmkit_snapshot *base = take_large();
+    for (size_t i = 0; i < LARGE_PAGES; i += 2)
+        memset(bytes + i * PAGE, 0, PAGE);
+    bytes[PAGE] = 0xee;
+    struct vmkit_snapshot *next = take_part(base, LARGE_SIZE);
+    uint8_t *held = malloc(LARGE_SIZE);
+    save_ok(base, NULL, 0, "base");
+    for (uint32_t level = 0; level <= 1; level++) {
+        for (uint32_t threads = 1; threads <= 2; threads++) {
+            ck_assert_int_eq(vmk_snapshot_options_set_threads(options, threads, NULL), 0);
+            save_ok(next, base, level, "next");
+            struct vmkit_snapshot *parent = open_ok("base", false, NULL);
+            struct vmkit_snapshot *opened = open_ok("next", false, parent);
+            struct vmk_image *image = vmk_vm_snapshot_get_image(opened);
+            ck_assert_int_eq(vmk_image_read(image, START, held, LARGE_SIZE), 0);
+            ck_assert_mem_eq(held, bytes, LARGE_SIZE);
+            vmk_snapshot_unref(opened);
+            vmk_snapshot_unref(parent);
+        }
+    }
+    free(held);
+    vmk_snapshot_unref(next);
+    vmk_snapshot_unref(base);
+}
+END_TEST
+
 START_TEST(a_cancelled_save_stops_reading_ahead)
 {
     struct vmkit_snapshot *snapshot = take_large();
@@ -834,6 +863,11 @@ START_TEST(a_file_that_becomes_shorter_is_an_error_of_its_reader)
     ck_assert_int_eq(
         vmk_image_read(vmk_vm_snapshot_get_image(opened), START + 9 * PAGE, page, sizeof page),
         -EFAULT);
+    for (uint32_t threads = 0; threads < 2; threads++) {
+        ck_assert_int_eq(vmk_snapshot_options_set_threads(options, threads, NULL), 0);
+        REFUSES(EIO, VMKIT_ERROR_IO, "shortened", save, opened, "again");
+    }
+    ck_assert_int_eq(fixture_count_files(), 1);
     assert_same(copied, snapshot);
     vmk_snapshot_unref(copied);
     vmk_snapshot_unref(opened);
@@ -868,6 +902,7 @@ make_suite(void)
     tcase_add_test(tcase, memory_above_the_limit_is_refused);
     tcase_add_test(tcase, a_cancelled_call_leaves_nothing);
     tcase_add_test(tcase, a_large_memory_is_read_ahead);
+    tcase_add_test(tcase, an_increment_of_many_zeros_is_saved);
     tcase_add_test(tcase, a_cancelled_save_stops_reading_ahead);
     tcase_add_loop_test(tcase, each_failed_allocation_is_an_error, 0, 2);
     tcase_add_test(tcase, a_vm_without_memory_has_a_file);
