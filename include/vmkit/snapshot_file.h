@@ -248,9 +248,9 @@ vmkit_snapshot_options_set_progress(vmkit_snapshot_options *options,
  * @brief Limit the memory that opening a snapshot takes.
  * @param options The options.
  * @param bytes How much the whole file may have with VMKIT_SNAPSHOT_FILE_COPY, how much its memory
- *        when it is decompressed, how much the page tables of a sandbox, and how much KVM's books on
- *        the regions of a raw VM, 8 bytes for each page of 4 KiB. 0, the default, for as much as
- *        the host has.
+ *        when it is decompressed, how much the page tables of a sandbox, and how much KVM's books
+ *        on the regions of a raw VM, 8 bytes for each page of 4 KiB. 0, the default, for as much
+ *        as the host has.
  * @param ret_error Receives the error, or NULL.
  * @return 0; -EINVAL for NULL.
  *
