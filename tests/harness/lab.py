@@ -2,7 +2,7 @@
 """Runs a suite's tests inside of the lab: a boot for each of some shares, whose script marks where
 each test begins."""
 
-import concurrent.futures
+import heapq
 import os
 import shlex
 import tempfile
@@ -11,8 +11,8 @@ import jobs
 
 # Software emulation is 10 to 30 times slower than the machine it runs on.
 SLOWNESS = 10
-# Parts of a suite for each machine: some tests take a hundred times as long as others.
-SHARES = 6
+# Parts of a suite for each machine: few, since each is a boot.
+SHARES = 4
 _MARK = "@@lab-test"
 
 _PROLOGUE = f"""#!/bin/sh
@@ -27,6 +27,11 @@ run() {{
     echo "{_MARK} end $id $status $begin $end"
 }}
 """
+
+
+def _get_weight(test):
+    """About how many seconds a test takes there: meson's priority says it for those that take long."""
+    return test.get("priority", 0) + 2
 
 
 def _paths(test):
@@ -47,7 +52,7 @@ def _script(tests):
     return "".join(lines)
 
 
-def _split(text, count):
+def _read_marks(text, count):
     """Output, status and seconds of each test, None for one that has no end."""
     output = [""] * count
     status = [None] * count
@@ -66,7 +71,7 @@ def _split(text, count):
     return list(zip(status, output, seconds))
 
 
-def _run_share(top, tests, limit):
+def run_share(top, tests, limit):
     """(status, output, ending, seconds) for each, of one boot."""
     with tempfile.TemporaryDirectory(prefix="vmkit-tests.") as folder:
         script = os.path.join(folder, "suite.sh")
@@ -79,7 +84,7 @@ def _run_share(top, tests, limit):
             command += ["--file", path]
         status, text, ending = jobs.run(command + ["--", script], limit + 300)
     results = []
-    for test_status, output, seconds in _split(text, len(tests)):
+    for test_status, output, seconds in _read_marks(text, len(tests)):
         if test_status is None:
             lines = text.strip().splitlines()[-8:]
             why = ending or f"did not end in the lab, which ended with status {status}"
@@ -91,14 +96,15 @@ def _run_share(top, tests, limit):
     return results
 
 
-def run(top, tests, limit, machines):
-    """Runs the tests and returns (status, output, ending, seconds) for each, in order.
+def split(tests, machines):
+    """Numbers of tests, in shares of one boot each that take about as long.
 
-    A machine of software emulation uses one core, so that several of them run the tests without
-    disturbing each other. Each takes the next share when it is done with one.
+    Each test goes to the share that has the least until then, the longest first.
     """
     count = max(1, min(machines * SHARES, len(tests)))
-    with concurrent.futures.ThreadPoolExecutor(machines) as pool:
-        shares = list(pool.map(lambda first: _run_share(top, tests[first::count], limit),
-                               range(count)))
-    return [shares[number % count][number // count] for number in range(len(tests))]
+    shares = [(0, number, []) for number in range(count)]
+    for number in sorted(range(len(tests)), key=lambda number: -_get_weight(tests[number])):
+        weight, share, members = heapq.heappop(shares)
+        members.append(number)
+        heapq.heappush(shares, (weight + _get_weight(tests[number]), share, members))
+    return [members for _, _, members in sorted(shares, key=lambda share: -share[0])]

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import jobs
@@ -38,6 +39,17 @@ ENVIRONMENTS = {
 }
 
 
+_THREADS = re.compile(r"^(pthread_create|vmkit_\w*snapshot\w*)\b", re.MULTILINE)
+
+
+def has_threads(program):
+    """Whether a program may have more than one thread: it names pthread_create(), itself or with the
+    library inside, or a function of snapshots, the only ones of the shared library that start any
+    (tests/lint/rooms.py holds it to that)."""
+    status, text, _ = jobs.run(["nm", "--format=just-symbols", program], 60)
+    return status != 0 or _THREADS.search(text) is not None
+
+
 def _absolute(folder, word):
     path = os.path.join(folder, word)
     return path if "/" in word and os.path.exists(path) else word
@@ -47,16 +59,9 @@ class Builds:
     def __init__(self, top, log):
         self.top = top
         self.log = log
-        self.done = {}
 
     def folder(self, variant):
         return os.path.join(self.top, "build-tests", variant)
-
-    def build(self, variant):
-        """Builds the variant once. Returns None, or what went wrong."""
-        if variant not in self.done:
-            self.done[variant] = self._build(variant)
-        return self.done[variant]
 
     @staticmethod
     def _is_configured(folder, options):
@@ -67,7 +72,8 @@ class Builds:
         except (OSError, ValueError):
             return False
 
-    def _build(self, variant):
+    def build(self, variant, workers):
+        """Builds the variant. Returns None, or what went wrong."""
         folder = self.folder(variant)
         settings, options = VARIANTS[variant]
         env = dict(os.environ, **settings)
@@ -80,7 +86,8 @@ class Builds:
                 return ending or output
             with open(os.path.join(folder, _OPTIONS), "w", encoding="utf-8") as file:
                 json.dump(options, file)
-        status, text, ending = jobs.run(["ninja", "-C", folder], 1800, env=env)
+        status, text, ending = jobs.run(["nice", "-n", "10", "ninja", "-j", str(workers), "-C", folder],
+                                      1800, env=env)
         self.log.write(f"==== build {variant}\n{output}{text}\n")
         return None if status == 0 else ending or text
 

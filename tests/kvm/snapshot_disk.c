@@ -206,7 +206,7 @@ tear_down(void)
 static unsigned
 get_next_call(unsigned at, unsigned calls)
 {
-    const unsigned edge = 8;
+    const unsigned edge = 4;
     unsigned next = at + harness_get_step(9);
     if (at < edge || at + edge >= calls)
         return at + 1;

@@ -342,8 +342,14 @@ read_own_memory(void)
 #define SANITIZED false
 #endif
 
+/* From a file, where less differs, and where it takes long: fewer. */
+#ifdef SNAPSHOT_FROM_FILE
+#define RESETS 2000u
+#define SLOW_STEP 2
+#else
 #define RESETS 10000u
 #define SLOW_STEP 10
+#endif
 
 /* A mixture of what forks do, with more tables than are kept. */
 static void

@@ -41,6 +41,13 @@ FORBIDDEN = (
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(FORBIDDEN) + r")\s*\(")
 STREAM = re.compile(r"(?<![\w.>])(stdout|stderr|stdin)\b(?!\s*[:=])")
 
+# What may start a thread, the loop of a machine among it: it works for snapshots alone, and nothing
+# starts the loop. Before another part of the library does, tests/harness/variants.py has to know which
+# public functions lead there: with TSan, programs without threads are left out.
+THREAD_USERS = re.compile(r"lib/(util/thread\.|archive/|mem/demand\.|vm/snapshot_|io/loop\.)")
+THREAD = re.compile(r"\b(vmk_thread_start|vmk_loop_start|pthread_create|thrd_create|clone3?|"
+                    r"g_thread_(?:try_)?new)\s*\(")
+
 
 def _sources(tree):
     for path, text in tree.items():
@@ -128,4 +135,15 @@ def calls(tree):
                 yield path, number, f"uses {found.group(1)}"
 
 
-RULES = [ranks, fence, homes, calls]
+def threads(tree):
+    """the library starts threads for snapshots alone, as the choice of TSan's tests takes it to"""
+    for path, text in _sources(tree):
+        if THREAD_USERS.match(path):
+            continue
+        for number, line in lines(strip(text)):
+            found = THREAD.search(line)
+            if found:
+                yield path, number, f"starts a thread with {found.group(1)}()"
+
+
+RULES = [ranks, fence, homes, calls, threads]
