@@ -46,6 +46,7 @@ struct vmk_kvm_vcpu {
     /* KVM_RUN failed since it could not reach the host's memory; `fault` holds where, if known. */
     bool faulted;
     struct vmk_uapi_memory_fault fault;
+    bool was_started; /* the last KVM_RUN may have ended since another vCPU started this one */
 };
 
 static inline int

@@ -83,14 +83,22 @@ note_fault(struct vmk_kvm_vcpu *vcpu, int result)
     return result;
 }
 
-/* Whether the vCPU sleeps until another one starts it. KVM_RUN then fails with EAGAIN when it was
- * woken, as it does when the kernel has no task left for the VM. */
+/* A vCPU that sleeps until another one starts it leaves KVM_RUN with EAGAIN when it was woken, as
+ * it does when the kernel has no task left for the VM. What the vCPU is now does not tell whether
+ * it slept: it may be started already, and then nothing but the next KVM_RUN does. The first vCPU
+ * never sleeps so. */
 static bool
-waits_for_start(const struct vmk_kvm_vcpu *vcpu)
+waits_for_start(struct vmk_kvm_vcpu *vcpu)
 {
     struct kvm_mp_state state = {0};
-    int result = vmk_kvm_vcpu_ioctl(vcpu, KVM_GET_MP_STATE, (uintptr_t)&state);
-    return result == 0 && state.mp_state != KVM_MP_STATE_RUNNABLE;
+    if (vmk_kvm_vcpu_ioctl(vcpu, KVM_GET_MP_STATE, (uintptr_t)&state) < 0)
+        return false;
+    if (state.mp_state != KVM_MP_STATE_RUNNABLE)
+        return true;
+    if (vcpu->id == 0 || vcpu->was_started)
+        return false;
+    vcpu->was_started = true;
+    return true;
 }
 
 int
@@ -102,6 +110,7 @@ vmk_kvm_vcpu_run(struct vmk_kvm_vcpu *vcpu)
     vmk_kvm_arch_restore_thread(thread);
     if (result == -EAGAIN && waits_for_start(vcpu))
         return -ERESTART;
+    vcpu->was_started = false;
     if (result == -EFAULT || result == -EHWPOISON)
         return note_fault(vcpu, result);
     return result < 0 ? result : 0;
