@@ -34,8 +34,10 @@
 #define VMK_X86_VIRTIO UINT64_C(0xd0000000)
 #define VMK_X86_VIRTIO_STRIDE UINT64_C(0x1000)
 #define VMK_X86_VIRTIO_GSI 5
-#define VMK_X86_VIRTIO_LIMIT 19
-#define VMK_X86_POWER_BUTTON_GSI 3
+#define VMK_X86_VIRTIO_LIMIT 18
+/* Somebody may press it before the kernel has set up its controllers. A line that the 8259 have too
+ * would then come as one of the processor's exceptions: nobody has given them their vectors. */
+#define VMK_X86_POWER_BUTTON_GSI 23
 #define VMK_X86_SERIAL_GSI 4
 #define VMK_X86_SERIAL_PORT 0x3f8
 #define VMK_X86_GSI_COUNT 24
