@@ -310,11 +310,12 @@ vmkit_snapshot_save_path(vmkit_snapshot *snapshot, const char *path,
  *        failure it holds a part that no reader takes for a snapshot.
  * @param options How to write it, and what it is an increment of; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL, a descriptor that is not open or stands elsewhere, or a parent
- *         that has no file; -EACCES for a descriptor that cannot be written to; -ENOTSUP for a
- *         block device, and a parent of another kind; -E2BIG when the parents are 64 already, or
- *         the file would be above a limit of file sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from
- *         writing; -ENOMEM.
+ * @return 0; -EINVAL for a NULL, a descriptor that is not open or stands elsewhere, that of a file
+ *         from which memory of the snapshot or of the parent is mapped, or a parent that has no
+ *         file; -EACCES for a descriptor that cannot be written to; -ENOTSUP for a block device,
+ *         and a parent of another kind; -E2BIG when the parents are 64 already, or the file would
+ *         be above a limit of file sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from writing;
+ *         -ENOMEM.
  *
  * A pipe without a reader is -EIO and no signal. Any thread.
  * @since 0.1

@@ -412,10 +412,10 @@ vmkit_snapshot_file_merge_path(vmkit_snapshot_file *file, const char *path,
  *        failure it holds a part that no reader takes for a snapshot.
  * @param options How to write it; NULL for the defaults.
  * @param ret_error Receives the error, or NULL.
- * @return 0; -EINVAL for a NULL, damage, or a descriptor that is not open or stands elsewhere;
- *         -EACCES for one that cannot be written to; -ENOTSUP for a block device; -ENOENT when a
- *         parent is missing; -E2BIG when the file would be above a limit of file sizes; -ECANCELED;
- *         -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
+ * @return 0; -EINVAL for a NULL, damage, or a descriptor that is not open, stands elsewhere or is
+ *         of a file that is merged; -EACCES for one that cannot be written to; -ENOTSUP for a block
+ *         device; -ENOENT when a parent is missing; -E2BIG when the file would be above a limit of
+ *         file sizes; -ECANCELED; -ENOSPC, -EPERM or -EIO from writing; -ENOMEM.
  *
  * A pipe without a reader is -EIO and no signal. Any thread.
  * @since 0.1

@@ -6,6 +6,7 @@
  */
 #include "archive/reader.h"
 
+#include "util/descriptor.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -110,6 +111,20 @@ run_merge(struct merge *merge, vmkit_error **ret_error)
     return result;
 }
 
+/* What is merged is read while the result is written. */
+static int
+check_other_file(const struct vmk_archive *archive, int fd, vmkit_error **ret_error)
+{
+    for (; archive != NULL; archive = archive->parent) {
+        if (vmk_descriptor_is_same_file(archive->fd, fd))
+            return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                                 "descriptor %d is of %s, which is merged: write to another file, "
+                                 "or to a path",
+                                 fd, archive->name);
+    }
+    return 0;
+}
+
 int
 vmk_archive_merge(const struct vmk_archive *archive, const char *path, int fd,
                   const struct vmk_archive_settings *settings, vmkit_error **ret_error)
@@ -121,6 +136,8 @@ vmk_archive_merge(const struct vmk_archive *archive, const char *path, int fd,
     struct merge merge = {.archive = archive, .load_settings = *settings};
     merge.load_settings.progress = NULL;
     int result = vmk_archive_check_complete(archive, ret_error);
+    if (result == 0 && path == NULL)
+        result = check_other_file(archive, fd, ret_error);
     if (result < 0)
         return result;
     result = path != NULL

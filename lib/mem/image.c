@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mem/image_private.h"
+#include "util/descriptor.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -175,6 +176,19 @@ vmk_image_find_changed(const struct vmk_image *image, const struct vmk_image *ot
         address += size;
     }
     return false;
+}
+
+bool
+vmk_image_lies_in(const struct vmk_image *image, int fd)
+{
+    const struct vmk_image_store *before = NULL;
+    bool found = false;
+    for (size_t i = 0; i < image->count && !found; i++) {
+        const struct vmk_image_store *store = image->runs[i].store;
+        found = store != before && vmk_descriptor_is_same_file(store->fd, fd);
+        before = store;
+    }
+    return found;
 }
 
 uint64_t

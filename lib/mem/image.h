@@ -129,6 +129,10 @@ bool
 vmk_image_find_changed(const struct vmk_image *image, const struct vmk_image *other,
                        uint64_t address, uint64_t end, struct vmk_image_run *ret_run);
 
+/* Whether a store of it is the file of this descriptor. */
+bool
+vmk_image_lies_in(const struct vmk_image *image, int fd);
+
 /* Bytes that lie in stores. */
 uint64_t
 vmk_image_get_data_size(const struct vmk_image *image);

@@ -83,6 +83,12 @@ vmk_frames_image_get_data(const struct vmk_frames_image *image)
     return vmk_image_get_data_size(image->contents != NULL ? image->contents : image->image);
 }
 
+bool
+vmk_frames_image_lies_in(const struct vmk_frames_image *image, int fd)
+{
+    return vmk_image_lies_in(image->image, fd);
+}
+
 int
 vmk_frames_image_check(const struct vmk_frames_image *image, vmkit_error **ret_error)
 {

@@ -83,6 +83,10 @@ vmk_frames_image_get_contents(const struct vmk_frames_image *image, struct vmk_i
 int
 vmk_frames_image_check(const struct vmk_frames_image *image, vmkit_error **ret_error);
 
+/* Whether it is mapped from the file of this descriptor. */
+bool
+vmk_frames_image_lies_in(const struct vmk_frames_image *image, int fd);
+
 /* Accepts NULL. No copy is left. */
 void
 vmk_frames_image_free(struct vmk_frames_image *image);

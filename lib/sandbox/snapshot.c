@@ -127,6 +127,7 @@ const struct vmk_snapshot_kind vmk_snapshot_of_sandbox = {
     .sections = vmk_process_sections,
     .section_count = VMK_PROCESS_SECTIONS,
     .get_memory_size = vmk_process_get_memory_size,
+    .lies_in = vmk_process_lies_in,
     .save = vmk_process_save,
     .open = vmk_process_open,
 };

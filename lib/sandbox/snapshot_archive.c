@@ -139,6 +139,12 @@ vmk_process_get_memory_size(const struct vmkit_snapshot *base)
     return vmk_frames_image_get_end(((const struct vmk_process_snapshot *)base)->image);
 }
 
+bool
+vmk_process_lies_in(const struct vmkit_snapshot *base, int fd)
+{
+    return vmk_frames_image_lies_in(((const struct vmk_process_snapshot *)base)->image, fd);
+}
+
 /* A section of the file, which lies in `bytes` or somewhere else. */
 struct part {
     const char *name;

@@ -18,6 +18,9 @@ extern const struct vmk_archive_known vmk_process_sections[VMK_PROCESS_SECTIONS]
 uint64_t
 vmk_process_get_memory_size(const struct vmkit_snapshot *base);
 
+bool
+vmk_process_lies_in(const struct vmkit_snapshot *base, int fd);
+
 int
 vmk_process_save(const struct vmkit_snapshot *base, const struct vmkit_snapshot *parent,
                  struct vmk_archive_writer *writer, struct vmk_bytes *bytes,

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,4 +37,12 @@ vmk_descriptor_set_size(int fd, uint64_t size)
         sigtimedwait(&too_large, NULL, &now);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
+}
+
+bool
+vmk_descriptor_is_same_file(int fd, int other)
+{
+    struct stat one, two;
+    return fstat(fd, &one) == 0 && fstat(other, &two) == 0 && S_ISREG(one.st_mode) &&
+           one.st_dev == two.st_dev && one.st_ino == two.st_ino;
 }

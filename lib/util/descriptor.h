@@ -8,6 +8,7 @@
 #ifndef VMK_UTIL_DESCRIPTOR_H
 #define VMK_UTIL_DESCRIPTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* No descriptor of the library is below. */
@@ -22,5 +23,9 @@ vmk_descriptor_keep(int fd);
 /* ftruncate(2) without the signal. 0 or a negative errno, -EFBIG above the limit. */
 int
 vmk_descriptor_set_size(int fd, uint64_t size);
+
+/* Whether both are of one regular file. Neither has to be open. */
+bool
+vmk_descriptor_is_same_file(int fd, int other);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct vmk_snapshot_kind {
     const char *name; /* for messages, with its article: "a raw VM" */
@@ -28,6 +29,8 @@ struct vmk_snapshot_kind {
     size_t section_count;
     /* Where its guest-physical addresses end, a multiple of the page size. */
     uint64_t (*get_memory_size)(const struct vmkit_snapshot *snapshot);
+    /* Whether its memory is mapped from the file of this descriptor. */
+    bool (*lies_in)(const struct vmkit_snapshot *snapshot, int fd);
     /* Add all sections, and memory in ascending order, to a file that was begun: all of it, or what
      * differs from `parent`, a snapshot of the same kind that has a file. What is added is lent to
      * the writer until it has finished, with the writer's flush() for memory that goes before:

@@ -74,6 +74,35 @@ remember(struct vmkit_snapshot *snapshot, const struct vmk_archive_contents *con
     set_file(snapshot, &file);
 }
 
+/* Whoever writes to a file that memory is mapped from changes that memory. */
+static int
+check_other_file(const struct vmkit_snapshot *snapshot, int fd, const char *what,
+                 vmkit_error **ret_error)
+{
+    if (snapshot == NULL || !snapshot->kind->lies_in(snapshot, fd))
+        return 0;
+    return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
+                         "descriptor %d is of the file that %s memory is mapped from: save to "
+                         "another one, or to a path",
+                         fd, what);
+}
+
+static int
+open_writer(const struct vmkit_snapshot *snapshot, const struct vmkit_snapshot *parent,
+            const struct vmk_snapshot_place *place, const struct vmk_archive_contents *contents,
+            const struct vmk_archive_settings *settings, struct vmk_archive_writer **ret_writer,
+            vmkit_error **ret_error)
+{
+    if (place->path != NULL)
+        return vmk_archive_writer_new_path(contents, place->path, settings, ret_writer, ret_error);
+    int result = check_other_file(snapshot, place->fd, "the snapshot's", ret_error);
+    if (result == 0)
+        result = check_other_file(parent, place->fd, "its parent's", ret_error);
+    if (result < 0)
+        return result;
+    return vmk_archive_writer_new_fd(contents, place->fd, settings, ret_writer, ret_error);
+}
+
 int
 vmk_snapshot_save(struct vmkit_snapshot *snapshot, const struct vmk_snapshot_place *place,
                   const vmkit_snapshot_options *options, vmkit_error **ret_error)
@@ -90,10 +119,7 @@ vmk_snapshot_save(struct vmkit_snapshot *snapshot, const struct vmk_snapshot_pla
     int result = describe_contents(snapshot, parent, &contents, ret_error);
     if (result < 0)
         return result;
-    result =
-        place->path != NULL
-            ? vmk_archive_writer_new_path(&contents, place->path, &settings, &writer, ret_error)
-            : vmk_archive_writer_new_fd(&contents, place->fd, &settings, &writer, ret_error);
+    result = open_writer(snapshot, parent, place, &contents, &settings, &writer, ret_error);
     if (result == 0)
         result = snapshot->kind->save(snapshot, parent, writer, &bytes, ret_error);
     if (result == 0)

@@ -77,6 +77,12 @@ get_memory_size(const struct vmkit_snapshot *snapshot)
     return end;
 }
 
+static bool
+lies_in(const struct vmkit_snapshot *snapshot, int fd)
+{
+    return vmk_image_lies_in(cast(snapshot)->image, fd);
+}
+
 static int
 save(const struct vmkit_snapshot *snapshot, const struct vmkit_snapshot *parent,
      struct vmk_archive_writer *writer, struct vmk_bytes *bytes, vmkit_error **ret_error)
@@ -150,6 +156,7 @@ const struct vmk_snapshot_kind vmk_snapshot_of_vm = {
     .sections = sections,
     .section_count = sizeof sections / sizeof sections[0],
     .get_memory_size = get_memory_size,
+    .lies_in = lies_in,
     .save = save,
     .open = open_archive,
 };

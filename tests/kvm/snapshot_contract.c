@@ -483,6 +483,37 @@ START_TEST(a_pool_of_a_file_serves_threads)
 }
 END_TEST
 
+/* What is mapped from a file would change with it. */
+START_TEST(the_file_that_memory_is_mapped_from_is_not_written_over)
+{
+    vmkit_snapshot *snapshot = NULL, *opened = NULL;
+    vmkit_snapshot_file *file = NULL;
+    vmkit_sandbox *sandbox = make_sandbox();
+    int fd = memfd_create("snapshot", MFD_CLOEXEC), other = memfd_create("other", MFD_CLOEXEC);
+    ASSERT_OK(vmkit_sandbox_snapshot(sandbox, &snapshot, &error));
+    ASSERT_OK(vmkit_snapshot_save_fd(snapshot, fd, NULL, &error));
+    ASSERT_OK(vmkit_snapshot_open_fd(fd, 0, NULL, &opened, &error));
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    ASSERT_FAILS(vmkit_snapshot_save_fd(opened, fd, NULL, &error), EINVAL,
+                 VMKIT_ERROR_INVALID_ARGUMENT, "the snapshot's memory is mapped from");
+    ASSERT_OK(vmkit_snapshot_options_set_parent(options, opened, &error));
+    ASSERT_FAILS(vmkit_snapshot_save_fd(snapshot, fd, options, &error), EINVAL,
+                 VMKIT_ERROR_INVALID_ARGUMENT, "its parent's memory is mapped from");
+    ASSERT_OK(vmkit_snapshot_options_set_parent(options, NULL, &error));
+    ASSERT_OK(vmkit_snapshot_save_fd(opened, other, NULL, &error));
+    ASSERT_OK(vmkit_snapshot_file_open_fd(fd, 0, &file, &error));
+    ASSERT_FAILS(vmkit_snapshot_file_merge_fd(file, fd, NULL, &error), EINVAL,
+                 VMKIT_ERROR_INVALID_ARGUMENT, "which is merged");
+    ASSERT_OK(vmkit_snapshot_file_verify(file, NULL, &error));
+    vmkit_snapshot_file_unref(file);
+    vmkit_snapshot_unref(opened);
+    vmkit_snapshot_unref(snapshot);
+    vmkit_sandbox_unref(sandbox);
+    close(other);
+    close(fd);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -499,6 +530,7 @@ make_suite(void)
     tcase_add_test(tcase, threads_save_open_and_restore_one_vm_at_once);
     tcase_add_test(tcase, one_whose_call_runs_is_busy_and_its_siblings_are_not);
     tcase_add_test(tcase, a_pool_of_a_file_serves_threads);
+    tcase_add_test(tcase, the_file_that_memory_is_mapped_from_is_not_written_over);
     suite_add_tcase(suite, tcase);
     return suite;
 }
