@@ -42,6 +42,10 @@ struct vmk_demand {
     int fd;
     int faults; /* of userfaultfd(2) */
     int stop;   /* an eventfd */
+    /* All of the memfd, shared, and touched by nobody: pages are put in by it. What is written to
+     * the descriptor may come with neighbours, where the host has huge pages for shared memory, and
+     * those would be there without having been made. */
+    uint8_t *window;
     pthread_t thread;
     bool has_thread;
 
@@ -97,6 +101,32 @@ make_faults(struct vmk_demand *demand, vmkit_error **ret_error)
     return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "userfaultfd(2)");
 }
 
+/* Faults of this range are the thread's, and the range is in no child of fork(2). 0 or a negative
+ * errno. */
+static int
+handle_faults(const struct vmk_demand *demand, void *address, uint64_t size)
+{
+    struct uffdio_register range = {.range = {.start = (uintptr_t)address, .len = size},
+                                    .mode = UFFDIO_REGISTER_MODE_MISSING};
+    if (madvise(address, size, MADV_DONTFORK) < 0 ||
+        ioctl(demand->faults, UFFDIO_REGISTER, &range) < 0)
+        return -errno;
+    return 0;
+}
+
+static int
+make_window(struct vmk_demand *demand, vmkit_error **ret_error)
+{
+    void *window = mmap(NULL, demand->size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, demand->fd, 0);
+    int r = window == MAP_FAILED ? -errno : handle_faults(demand, window, demand->size);
+    if (window != MAP_FAILED)
+        demand->window = window;
+    if (r < 0)
+        return vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_OUT_OF_MEMORY,
+                                   "mapping a memfd of %" PRIu64 " bytes", demand->size);
+    return 0;
+}
+
 static int
 make_files(struct vmk_demand *demand, vmkit_error **ret_error)
 {
@@ -110,7 +140,8 @@ make_files(struct vmk_demand *demand, vmkit_error **ret_error)
     demand->stop = vmk_descriptor_keep(eventfd(0, EFD_CLOEXEC));
     if (demand->stop < 0)
         return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "making an eventfd");
-    return make_faults(demand, ret_error);
+    r = make_faults(demand, ret_error);
+    return r < 0 ? r : make_window(demand, ret_error);
 }
 
 /* With the lock. */
@@ -125,14 +156,20 @@ note_error(struct vmk_demand *demand, vmkit_error *error)
 }
 
 static int
-write_piece(const struct vmk_demand *demand, uint64_t offset, size_t size)
+put_piece(const struct vmk_demand *demand, uint64_t offset, size_t size)
 {
     for (size_t done = 0; done < size;) {
-        ssize_t n = pwrite(demand->fd, demand->buffer + done, size - done, (off_t)(offset + done));
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        done += n > 0 ? (size_t)n : 0;
+        struct uffdio_copy copy = {.dst = (uintptr_t)demand->window + offset + done,
+                                   .src = (uintptr_t)demand->buffer + done,
+                                   .len = size - done};
+        int r = ioctl(demand->faults, UFFDIO_COPY, &copy) < 0 ? -errno : 0;
+        if (copy.copy > 0)
+            done += (size_t)copy.copy;
+        else if (r < 0 && r != -EAGAIN)
+            return r;
     }
+    /* They are in the memfd; this mapping needs none of them. */
+    madvise(demand->window + offset, size, MADV_DONTNEED);
     return 0;
 }
 
@@ -152,7 +189,7 @@ make_piece(struct vmk_demand *demand, uint64_t offset)
             note_error(demand, error);
             memset(demand->buffer, 0, size);
         }
-        r = write_piece(demand, first, size);
+        r = put_piece(demand, first, size);
         error = NULL;
         if (r < 0) {
             vmk_error_set_errno(&error, -r, VMKIT_ERROR_OUT_OF_MEMORY,
@@ -279,6 +316,8 @@ vmk_demand_free(struct vmk_demand *demand)
     }
     if (demand->source.release != NULL)
         demand->source.release(demand->source.user_data);
+    if (demand->window != NULL && vmk_demand_is_here(demand))
+        munmap(demand->window, demand->size);
     close_if_open(demand->fd);
     close_if_open(demand->faults);
     close_if_open(demand->stop);
@@ -314,17 +353,6 @@ check_here(const struct vmk_demand *demand, vmkit_error **ret_error)
                          "the snapshot's memory is decompressed by another process");
 }
 
-static int
-start_watch(struct vmk_demand *demand, const struct watch *watch)
-{
-    struct uffdio_register range = {.range = {.start = watch->address, .len = watch->size},
-                                    .mode = UFFDIO_REGISTER_MODE_MISSING};
-    if (madvise((void *)watch->address, watch->size, MADV_DONTFORK) < 0 ||
-        ioctl(demand->faults, UFFDIO_REGISTER, &range) < 0)
-        return -errno;
-    return 0;
-}
-
 int
 vmk_demand_watch(struct vmk_demand *demand, void *address, uint64_t size, uint64_t offset,
                  vmkit_error **ret_error)
@@ -340,7 +368,7 @@ vmk_demand_watch(struct vmk_demand *demand, void *address, uint64_t size, uint64
     watch->next = demand->watches;
     demand->watches = watch;
     pthread_mutex_unlock(&demand->watch_lock);
-    r = start_watch(demand, watch);
+    r = handle_faults(demand, address, size);
     if (r == 0)
         return 0;
     vmk_demand_forget(demand, address, size);
