@@ -121,6 +121,11 @@ vmk_archive_writer_add_zeros(struct vmk_archive_writer *writer, uint64_t gpa, ui
 int
 vmk_archive_writer_flush(struct vmk_archive_writer *writer, vmkit_error **ret_error);
 
+/* Nothing that was lent is needed any more, and no call but free() may follow: what should have
+ * been added cannot be read. */
+void
+vmk_archive_writer_abandon(struct vmk_archive_writer *writer);
+
 /* Pages of data that were added, and how many of them, from the first one on, were written. */
 uint64_t
 vmk_archive_writer_get_added(const struct vmk_archive_writer *writer);

@@ -356,6 +356,12 @@ vmk_archive_writer_add_zeros(struct vmk_archive_writer *writer, uint64_t gpa, ui
     return 0;
 }
 
+void
+vmk_archive_writer_abandon(struct vmk_archive_writer *writer)
+{
+    settle(writer, -ECANCELED);
+}
+
 int
 vmk_archive_writer_flush(struct vmk_archive_writer *writer, vmkit_error **ret_error)
 {

@@ -304,6 +304,9 @@ vmk_snapshot_memory_save(struct vmk_image *image, const struct vmk_image *parent
     reading->end = size;
     begin(reading, settings);
     int result = write_all(reading, writer, ret_error);
+    /* The writer's threads may be at what was read. */
+    if (result < 0)
+        vmk_archive_writer_abandon(writer);
     end(reading);
     return result;
 }

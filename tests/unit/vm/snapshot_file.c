@@ -875,6 +875,39 @@ START_TEST(a_file_that_becomes_shorter_is_an_error_of_its_reader)
 }
 END_TEST
 
+/* While what was read before is still being compressed, by as many threads as there are. */
+START_TEST(memory_that_cannot_be_read_is_an_error_of_the_save)
+{
+    const uint64_t there = UINT64_C(24) << 20, told = there + (UINT64_C(4) << 20);
+    struct vmk_image_store *store = NULL;
+    struct vmk_image_builder *builder = NULL;
+    struct vmk_image *image = NULL;
+    struct vmkit_snapshot *snapshot = NULL;
+    struct vmk_bytes state = make_state(told);
+    uint64_t *words = malloc(there), random = 1;
+    int fd = memfd_create("store", MFD_CLOEXEC);
+    ck_assert_ptr_nonnull(words);
+    for (uint64_t i = 0; i < there / sizeof *words; i++)
+        words[i] = random = random * UINT64_C(6364136223846793005) + 1;
+    ck_assert_int_eq(write(fd, words, there), (ssize_t)there);
+    ck_assert_int_eq(vmk_image_store_new(fd, NULL, NULL, &store, NULL), 0);
+    const struct vmk_image_run run = {.address = START, .size = told, .store = store, .offset = 0};
+    ck_assert_int_eq(vmk_image_builder_new(NULL, &builder, NULL), 0);
+    ck_assert_int_eq(vmk_image_builder_add_run(builder, &run, NULL), 0);
+    ck_assert_int_eq(vmk_image_builder_finish(builder, &image, NULL), 0);
+    vmk_image_builder_free(builder);
+    vmk_image_store_unref(store);
+    ck_assert_int_eq(vmk_vm_snapshot_new(image, &state, &snapshot, NULL), 0);
+    for (uint32_t level = 0; level <= 9; level += 9) {
+        ck_assert_int_eq(vmk_snapshot_options_set_compression(options, level, NULL), 0);
+        REFUSES(EIO, VMKIT_ERROR_IO, "shortened", save, snapshot, "file");
+        ck_assert_int_eq(fixture_count_files(), 0);
+    }
+    vmk_snapshot_unref(snapshot);
+    free(words);
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -904,6 +937,7 @@ make_suite(void)
     tcase_add_test(tcase, a_large_memory_is_read_ahead);
     tcase_add_test(tcase, an_increment_of_many_zeros_is_saved);
     tcase_add_test(tcase, a_cancelled_save_stops_reading_ahead);
+    tcase_add_test(tcase, memory_that_cannot_be_read_is_an_error_of_the_save);
     tcase_add_loop_test(tcase, each_failed_allocation_is_an_error, 0, 2);
     tcase_add_test(tcase, a_vm_without_memory_has_a_file);
     tcase_add_test(tcase, a_file_that_becomes_shorter_is_an_error_of_its_reader);
