@@ -112,7 +112,7 @@ START_TEST(ten_mebibytes_reach_a_slow_sink_unchanged)
 {
     struct vmk_virtio_console_port port = make_port();
     struct vmk_virtio_console_stats stats;
-    struct reader reader = {.total = 10 * MEBIBYTE, .is_slow = true};
+    struct reader reader = {.total = 10 * MEBIBYTE / harness_get_step(5), .is_slow = true};
     pthread_t thread;
     int fds[2];
     make_channel(_i == 1, fds);
@@ -320,7 +320,7 @@ write_all(void *data)
 START_TEST(input_waits_for_a_guest_that_is_slow)
 {
     struct vmk_virtio_console_port port = make_port();
-    struct writer writer = {.fd = -1, .total = MEBIBYTE};
+    struct writer writer = {.fd = -1, .total = MEBIBYTE / harness_get_step(4)};
     pthread_t thread;
     uint32_t written;
     int fds[2] = {-1, -1};

@@ -198,7 +198,7 @@ run_random(uint64_t seed, uint32_t size, bool event_index, uint16_t start, uint3
 START_TEST(random_requests_come_and_go_as_the_model_says)
 {
     static const uint32_t sizes[] = {1, 2, 8, 16, 64, 256};
-    uint32_t steps = 20000 / harness_get_step(4);
+    uint32_t steps = 10000 / harness_get_step(4);
     bool event_index = (_i & 1) != 0;
     uint32_t size = sizes[(uint32_t)_i / 2 % 6];
     run_random((uint64_t)_i * 7919 + 1, size, event_index, 0, size < 8 ? steps * 4 : steps);
@@ -367,7 +367,7 @@ collect(uint32_t *done)
 START_TEST(no_notification_is_lost_between_two_threads)
 {
     bool event_index = (_i & 1) != 0;
-    struct race race = {50000 / harness_get_step(10), eventfd(0, EFD_CLOEXEC),
+    struct race race = {30000 / harness_get_step(10), eventfd(0, EFD_CLOEXEC),
                         eventfd(0, EFD_CLOEXEC)};
     pthread_t thread;
     uint32_t added = 0, done = 0;
