@@ -216,6 +216,18 @@ open_snapshot(const struct run_options *options, vmkit_snapshot **ret_snapshot, 
     return result;
 }
 
+/* What an option of this program, or another one, could do about it. */
+static void
+complain_and_advise(const struct run_options *options, const vmkit_error *error)
+{
+    const char *message = vmkit_error_get_message(error), *advice = "";
+    if (options->restore != NULL && strstr(message, "needs its parent") != NULL)
+        advice = "; put it together with its parents first: vmkit-snapshot merge -o FILE FILE...";
+    else if (options->restore != NULL && strstr(message, "needs the host folder") != NULL)
+        advice = ", with --ro or --rw";
+    run_complain("%s%s", message, advice);
+}
+
 /* A sandbox that begins, or one that goes on. */
 static int
 make_sandbox(const struct run_options *options, vmkit_sandbox **ret_sandbox, vmkit_error **error)
@@ -293,7 +305,7 @@ run(const struct run_options *options)
     int status = RUN_FAILED;
 
     if (make_sandbox(options, &watch.sandbox, &error) < 0) {
-        run_complain("%s", vmkit_error_get_message(error));
+        complain_and_advise(options, error);
         status = failure_status(error);
     } else if (!watch_begin(&watch)) {
         run_complain("no thread could be made");
