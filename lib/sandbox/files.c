@@ -165,8 +165,6 @@ vmk_files_free(struct vmk_files *files)
     vmk_config_unref(files->given);
     vmk_bytes_clear(&files->loaded);
     vmk_bytes_clear(&files->compared);
-    vmk_bytes_clear(&files->mappings_loaded);
-    vmk_bytes_clear(&files->mappings_compared);
     free(files);
 }
 

@@ -57,8 +57,6 @@ struct vmk_files {
     vmkit_sandbox_config *given;
     struct vmk_bytes loaded;
     struct vmk_bytes compared;
-    struct vmk_bytes mappings_loaded; /* the list of them, which is looked at if it changed */
-    struct vmk_bytes mappings_compared;
 };
 
 /* Open the streams and the program, mount the folders, enter the working directory. The process's

@@ -157,85 +157,24 @@ vmk_state_save(struct vmk_process *process, struct vmk_bytes *ret_bytes, vmkit_e
     return r;
 }
 
-/* What tells whether anything but the list of mappings changed since: in place of what was there
- * before in `bytes`. */
+/* What tells whether anything of the files and the address space changed since: in place of what
+ * was there before in `bytes`. */
 static int
-save_compared(struct vmk_state_writer *writer, struct vmk_bytes *bytes)
+save_compared(struct vmk_process *process, struct vmk_bytes *bytes, vmkit_error **ret_error)
 {
-    writer->bytes = bytes;
-    bytes->size = 0;
-    bytes->failed = false;
-    int r = vmk_state_save_tmp(writer);
-    if (r == 0)
-        r = vmk_state_save_files(writer);
-    if (r == 0)
-        vmk_state_save_places(writer);
-    return r == 0 && bytes->failed ? vmk_state_no_memory(writer->ret_error) : r;
-}
-
-/* The list of mappings, which may be long, in the same way. */
-static int
-save_mappings(struct vmk_state_writer *writer, struct vmk_bytes *bytes)
-{
-    writer->bytes = bytes;
-    bytes->size = 0;
-    bytes->failed = false;
-    vmk_state_save_mappings(writer);
-    return bytes->failed ? vmk_state_no_memory(writer->ret_error) : 0;
-}
-
-/* Note what a process that was loaded is compared with later. */
-static int
-note_loaded(struct vmk_process *process, vmkit_error **ret_error)
-{
-    struct vmk_files *files = process->files;
     struct vmk_state_writer writer = {
-        .process = process, .comparing = true, .ret_error = ret_error};
-    process->space->vmas.changed = true;
+        .bytes = bytes, .process = process, .comparing = true, .ret_error = ret_error};
+    bytes->size = 0;
+    bytes->failed = false;
     int r = vmk_state_find_files(&writer);
     if (r == 0)
-        r = save_mappings(&writer, &files->mappings_loaded);
-    if (r == 0 && vmk_vmas_mark(&process->space->vmas) < 0)
-        r = vmk_state_no_memory(ret_error);
+        r = vmk_state_save_tmp(&writer);
     if (r == 0)
-        r = save_compared(&writer, &files->loaded);
+        r = vmk_state_save_files(&writer);
+    if (r == 0)
+        r = vmk_state_save_space(&writer);
     vmk_state_forget_files(&writer);
-    return r;
-}
-
-static bool
-is_same(const struct vmk_bytes *one, const struct vmk_bytes *other)
-{
-    return one->size == other->size && memcmp(one->data, other->data, one->size) == 0;
-}
-
-/* The mappings of a list that did not change are of the same files if those have their numbers. */
-static bool
-have_numbers(const struct vmk_vmas *vmas)
-{
-    for (size_t i = 0; i < vmas->mark_count; i++) {
-        const struct vmk_vma_mark *mark = &vmas->marks[i];
-        if (vmas->items[mark->index].file->state_number != mark->state_number)
-            return false;
-    }
-    return true;
-}
-
-static int
-compare_mappings(struct vmk_state_writer *writer, bool *ret_same)
-{
-    struct vmk_files *files = writer->process->files;
-    struct vmk_vmas *vmas = &writer->process->space->vmas;
-    if (!vmas->changed) {
-        *ret_same = have_numbers(vmas);
-        return 0;
-    }
-    int r = save_mappings(writer, &files->mappings_compared);
-    *ret_same = r == 0 && is_same(&files->mappings_compared, &files->mappings_loaded);
-    /* What went and came again is not looked at once more. */
-    if (*ret_same && vmk_vmas_mark(vmas) < 0)
-        vmas->changed = true;
-    return r;
+    return r == 0 && bytes->failed ? vmk_state_no_memory(ret_error) : r;
 }
 
 /* The cursor of the section that comes next. */
@@ -296,7 +235,9 @@ load_sections(struct vmk_state_reader *reader, const void *bytes, size_t size)
     /* The files hold what they need of the inodes. */
     vmk_state_release_files(reader);
     vmk_state_release_inodes(reader, r == 0);
-    return r == 0 ? note_loaded(reader->process, reader->ret_error) : r;
+    if (r == 0)
+        r = save_compared(reader->process, &reader->files->loaded, reader->ret_error);
+    return r;
 }
 
 static int
@@ -366,16 +307,9 @@ find_changes(struct vmk_process *process, bool *ret_changed, vmkit_error **ret_e
     /* A reset before this one failed. Or another program ran, whatever it looks like. */
     if (files->loaded.size == 0 || process->program_replaced)
         return 0;
-    struct vmk_state_writer writer = {
-        .process = process, .comparing = true, .ret_error = ret_error};
-    bool same = false;
-    int r = vmk_state_find_files(&writer);
-    if (r == 0)
-        r = save_compared(&writer, &files->compared);
-    if (r == 0 && is_same(&files->compared, &files->loaded))
-        r = compare_mappings(&writer, &same);
-    vmk_state_forget_files(&writer);
-    *ret_changed = !same;
+    int r = save_compared(process, &files->compared, ret_error);
+    *ret_changed = files->compared.size != files->loaded.size ||
+                   memcmp(files->compared.data, files->loaded.data, files->loaded.size) != 0;
     return r;
 }
 

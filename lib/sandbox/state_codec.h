@@ -256,13 +256,6 @@ vmk_state_save_files(struct vmk_state_writer *writer);
 int
 vmk_state_load_files(struct vmk_state_reader *reader);
 
-/* Where mappings go, and the list of them: the two parts of the address space. */
-void
-vmk_state_save_places(struct vmk_state_writer *writer);
-
-void
-vmk_state_save_mappings(struct vmk_state_writer *writer);
-
 int
 vmk_state_save_space(struct vmk_state_writer *writer);
 

@@ -79,11 +79,6 @@ vmk_state_find_files(struct vmk_state_writer *writer)
     writer->with_descriptor = writer->count;
     if (r == 0)
         r = find_file(writer, files->program);
-    if (writer->comparing && !vmas->changed) {
-        for (size_t i = 0; i < vmas->mark_count && r == 0; i++)
-            r = find_file(writer, vmas->items[vmas->marks[i].index].file);
-        return r;
-    }
     for (size_t i = 0; i < vmas->count && r == 0; i++)
         r = find_file(writer, vmas->items[i].file);
     return r;

@@ -22,20 +22,14 @@ is_page_aligned(uint64_t value)
     return value % VMK_PAGE_SIZE == 0;
 }
 
-void
-vmk_state_save_places(struct vmk_state_writer *writer)
-{
-    const struct vmk_space *space = writer->process->space;
-    vmk_bytes_put_u64(writer->bytes, space->mmap_top);
-    vmk_bytes_put_u64(writer->bytes, space->brk_start);
-    vmk_bytes_put_u64(writer->bytes, space->brk);
-}
-
-void
-vmk_state_save_mappings(struct vmk_state_writer *writer)
+int
+vmk_state_save_space(struct vmk_state_writer *writer)
 {
     const struct vmk_space *space = writer->process->space;
     struct vmk_bytes *bytes = writer->bytes;
+    vmk_bytes_put_u64(bytes, space->mmap_top);
+    vmk_bytes_put_u64(bytes, space->brk_start);
+    vmk_bytes_put_u64(bytes, space->brk);
     vmk_bytes_put_u32(bytes, (uint32_t)space->vmas.count);
     for (size_t i = 0; i < space->vmas.count; i++) {
         const struct vmk_vma *vma = &space->vmas.items[i];
@@ -47,13 +41,6 @@ vmk_state_save_mappings(struct vmk_state_writer *writer)
         if (vma->file != NULL)
             vmk_bytes_put_u64(bytes, vma->offset);
     }
-}
-
-int
-vmk_state_save_space(struct vmk_state_writer *writer)
-{
-    vmk_state_save_places(writer);
-    vmk_state_save_mappings(writer);
     return 0;
 }
 

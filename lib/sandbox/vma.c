@@ -44,8 +44,7 @@ vmk_vmas_clear(struct vmk_vmas *vmas)
     for (size_t i = 0; i < vmas->count; i++)
         vmk_file_unref(vmas->items[i].file);
     free(vmas->items);
-    free(vmas->marks);
-    *vmas = (struct vmk_vmas){.changed = true};
+    *vmas = (struct vmk_vmas){0};
 }
 
 size_t
@@ -139,7 +138,6 @@ vmk_vmas_cut(struct vmk_vmas *vmas, uint64_t start, uint64_t end)
 {
     if (vmk_vmas_reserve(vmas, vmk_vmas_count_splits(vmas, start, end)) < 0)
         return -ENOMEM;
-    vmas->changed = true;
     split_at(vmas, start);
     split_at(vmas, end);
 
@@ -201,7 +199,6 @@ vmk_vmas_add(struct vmk_vmas *vmas, const struct vmk_vma *vma)
     if (vmk_vmas_reserve(vmas, 1) < 0)
         return -ENOMEM;
     size_t i = vmk_vmas_after(vmas, vma->start);
-    vmas->changed = true;
     if (vma->file != NULL)
         vmk_file_ref(vma->file);
     insert_at(vmas, i, vma);
@@ -217,7 +214,6 @@ vmk_vmas_protect(struct vmk_vmas *vmas, uint64_t start, uint64_t end, unsigned r
 {
     if (vmk_vmas_reserve(vmas, vmk_vmas_count_splits(vmas, start, end)) < 0)
         return -ENOMEM;
-    vmas->changed = true;
     split_at(vmas, start);
     split_at(vmas, end);
 
@@ -230,32 +226,6 @@ vmk_vmas_protect(struct vmk_vmas *vmas, uint64_t start, uint64_t end, unsigned r
         count_in(vmas, &vmas->items[i]);
     }
     join_range(vmas, first > 0 ? first - 1 : 0, i < vmas->count ? i : vmas->count - 1);
-    return 0;
-}
-
-int
-vmk_vmas_mark(struct vmk_vmas *vmas)
-{
-    const struct vmk_file *before = NULL;
-    size_t capacity = 0;
-    free(vmas->marks);
-    vmas->marks = NULL;
-    vmas->mark_count = 0;
-    for (size_t i = 0; i < vmas->count; i++) {
-        const struct vmk_file *file = vmas->items[i].file;
-        if (file == NULL || file == before)
-            continue;
-        if (vmas->mark_count == capacity) {
-            capacity = capacity * 2 + 8;
-            struct vmk_vma_mark *marks = realloc(vmas->marks, capacity * sizeof *marks);
-            if (marks == NULL)
-                return -ENOMEM;
-            vmas->marks = marks;
-        }
-        vmas->marks[vmas->mark_count++] = (struct vmk_vma_mark){i, file->state_number};
-        before = file;
-    }
-    vmas->changed = false;
     return 0;
 }
 

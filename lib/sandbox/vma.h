@@ -32,19 +32,10 @@ struct vmk_vma {
     uint64_t offset;       /* In the file, of `start`. */
 };
 
-/* A mapping of a file, as it was when the list was marked. */
-struct vmk_vma_mark {
-    size_t index;
-    uint32_t state_number; /* of the file, as state.c had it then */
-};
-
 struct vmk_vmas {
     struct vmk_vma *items;
     size_t count;
     size_t capacity;
-    bool changed;               /* Since it was marked, if it was. */
-    struct vmk_vma_mark *marks; /* One for each run of mappings of a file. */
-    size_t mark_count;
     uint64_t mapped;    /* Bytes of all of them. */
     uint64_t committed; /* Bytes of those that the guest may write and that count. */
     uint64_t following; /* Bytes of those that follow their files. */
@@ -88,11 +79,6 @@ vmk_vmas_add(struct vmk_vmas *vmas, const struct vmk_vma *vma);
  * nothing changed. */
 int
 vmk_vmas_protect(struct vmk_vmas *vmas, uint64_t start, uint64_t end, unsigned rights);
-
-/* Call the list unchanged from here on, and note its files with the numbers that they have now. 0
- * or -ENOMEM. */
-int
-vmk_vmas_mark(struct vmk_vmas *vmas);
 
 /* How many bytes of [start, end) are committed. */
 uint64_t
