@@ -18,11 +18,11 @@ look_at_all_ports(void *data, uint32_t events)
 {
     struct console *console = data;
     pthread_mutex_lock(&console->device.lock);
-    console_control_send(console);
+    vmk_virtio_console_control_send(console);
     for (uint32_t i = 0; i < console->port_count; i++) {
         struct console_port *port = &console->ports[i];
-        bool more = console->device.active && console_port_receive(port);
-        if (console->device.active && (console_port_send(port) || more))
+        bool more = console->device.active && vmk_virtio_console_port_receive(port);
+        if (console->device.active && (vmk_virtio_console_port_send(port) || more))
             vmk_source_signal(console->wake);
     }
     pthread_mutex_unlock(&console->device.lock);
@@ -38,15 +38,16 @@ handle_queue(struct vmk_virtio_device *device, uint32_t queue)
 {
     struct console *console = (struct console *)device;
     if (queue == CONSOLE_CONTROL_OUT) {
-        console_control_receive(console);
+        vmk_virtio_console_control_receive(console);
         return vmk_queue_has_chains(&device->queues[queue]);
     }
     if (queue == CONSOLE_CONTROL_IN) {
-        console_control_send(console);
+        vmk_virtio_console_control_send(console);
         return false;
     }
     struct console_port *port = find_port(console, queue < 2 ? 0 : (queue - 2) / 2);
-    return queue % 2 == 0 ? console_port_receive(port) : console_port_send(port);
+    return queue % 2 == 0 ? vmk_virtio_console_port_receive(port)
+                          : vmk_virtio_console_port_send(port);
 }
 
 static void
@@ -54,7 +55,7 @@ reset(struct vmk_virtio_device *device)
 {
     struct console *console = (struct console *)device;
     for (uint32_t i = 0; i < console->port_count; i++)
-        console_port_reset(&console->ports[i]);
+        vmk_virtio_console_port_reset(&console->ports[i]);
 }
 
 static void
@@ -75,7 +76,7 @@ console_free(struct vmk_virtio_device *device)
     struct console *console = (struct console *)device;
     vmk_source_remove(console->wake);
     for (uint32_t i = 0; i < console->port_count; i++)
-        console_port_clear(&console->ports[i]);
+        vmk_virtio_console_port_clear(&console->ports[i]);
     pthread_mutex_destroy(&device->lock);
     free(console->ports);
     free(console);
@@ -96,7 +97,7 @@ init(struct console *console, struct vmk_loop *loop, const struct vmk_virtio_con
     struct vmk_loop_handler handler = {.callback = look_at_all_ports, .data = console};
     int result = vmk_loop_add_signal(loop, &handler, &console->wake, ret_error);
     for (uint32_t i = 0; result == 0 && i < console->port_count; i++)
-        result = console_port_init(&console->ports[i], loop, &ports[i], ret_error);
+        result = vmk_virtio_console_port_init(&console->ports[i], loop, &ports[i], ret_error);
     return result;
 }
 
@@ -176,7 +177,7 @@ vmk_virtio_console_write(struct vmk_virtio_device *device, uint32_t index, const
     if (port == NULL)
         return 0;
     pthread_mutex_lock(&device->lock);
-    size_t taken = console_ring_put(&port->input_ring, bytes, size);
+    size_t taken = vmk_virtio_console_ring_put(&port->input_ring, bytes, size);
     pthread_mutex_unlock(&device->lock);
     vmk_source_signal(console->wake);
     return taken;
@@ -190,7 +191,7 @@ vmk_virtio_console_read(struct vmk_virtio_device *device, uint32_t index, void *
     if (port == NULL)
         return 0;
     pthread_mutex_lock(&device->lock);
-    size_t count = console_ring_get(&port->output_ring, bytes, size);
+    size_t count = vmk_virtio_console_ring_get(&port->output_ring, bytes, size);
     pthread_mutex_unlock(&device->lock);
     vmk_source_signal(console->wake);
     return count;

@@ -61,7 +61,7 @@ send_one(struct console *console, const struct console_port *port, enum console_
 }
 
 void
-console_control_send(struct console *console)
+vmk_virtio_console_control_send(struct console *console)
 {
     struct vmk_virtio_device *device = &console->device;
     bool room = device->active && vmk_virtio_device_has(device, CONSOLE_FEATURE_MULTIPORT);
@@ -109,7 +109,7 @@ take(struct console *console, const struct virtio_console_control *message)
 }
 
 void
-console_control_receive(struct console *console)
+vmk_virtio_console_control_receive(struct console *console)
 {
     struct vmk_virtio_device *device = &console->device;
     struct vmk_queue *queue = &device->queues[CONSOLE_CONTROL_OUT];
@@ -122,5 +122,5 @@ console_control_receive(struct console *console)
         vmk_queue_push(queue, &slot->chain, 0);
     }
     device->host.ops->notify(device->host.data, CONSOLE_CONTROL_OUT);
-    console_control_send(console);
+    vmk_virtio_console_control_send(console);
 }

@@ -17,7 +17,7 @@
 #define TURN 64
 
 size_t
-console_ring_get(struct console_ring *ring, void *bytes, size_t size)
+vmk_virtio_console_ring_get(struct console_ring *ring, void *bytes, size_t size)
 {
     size_t count = size < ring->used ? size : ring->used;
     size_t first = ring->size - ring->start;
@@ -32,7 +32,7 @@ console_ring_get(struct console_ring *ring, void *bytes, size_t size)
 }
 
 size_t
-console_ring_put(struct console_ring *ring, const void *bytes, size_t size)
+vmk_virtio_console_ring_put(struct console_ring *ring, const void *bytes, size_t size)
 {
     size_t room = ring->size - ring->used;
     size_t count = size < room ? size : room;
@@ -103,13 +103,13 @@ put_into_buffer(struct console_port *port, const uint8_t *bytes, size_t size)
         return size;
     }
     if (!port->keep_latest)
-        return console_ring_put(ring, bytes, size);
+        return vmk_virtio_console_ring_put(ring, bytes, size);
     size_t room = ring->size - ring->used;
     size_t kept = size < ring->size ? size : ring->size;
     if (room < kept)
-        port->stats.dropped += console_ring_get(ring, oldest, kept - room);
+        port->stats.dropped += vmk_virtio_console_ring_get(ring, oldest, kept - room);
     port->stats.dropped += size - kept;
-    console_ring_put(ring, bytes + (size - kept), kept);
+    vmk_virtio_console_ring_put(ring, bytes + (size - kept), kept);
     return size;
 }
 
@@ -154,7 +154,7 @@ put(struct console_port *port, const uint8_t *bytes, size_t size)
 }
 
 bool
-console_port_send(struct console_port *port)
+vmk_virtio_console_port_send(struct console_port *port)
 {
     struct console_slot *slot = &port->output_slot;
     uint8_t bytes[PIECE];
@@ -183,7 +183,7 @@ console_port_send(struct console_port *port)
 static size_t
 get(struct console_port *port, uint8_t *bytes, size_t size)
 {
-    size_t count = console_ring_get(&port->input_ring, bytes, size);
+    size_t count = vmk_virtio_console_ring_get(&port->input_ring, bytes, size);
     if (count > 0 || port->input.fd < 0 || port->input_ended)
         return count;
     ssize_t result = vmk_stream_read(&port->input, bytes, size);
@@ -196,7 +196,7 @@ get(struct console_port *port, uint8_t *bytes, size_t size)
 }
 
 bool
-console_port_receive(struct console_port *port)
+vmk_virtio_console_port_receive(struct console_port *port)
 {
     struct console_slot *slot = &port->input_slot;
     bool multiport = vmk_virtio_device_has(&port->console->device, CONSOLE_FEATURE_MULTIPORT);
@@ -221,7 +221,7 @@ console_port_receive(struct console_port *port)
 }
 
 void
-console_port_reset(struct console_port *port)
+vmk_virtio_console_port_reset(struct console_port *port)
 {
     set_events(port->input_source, 0);
     set_events(port->output_source, 0);
@@ -237,8 +237,8 @@ on_stream(void *data, uint32_t events)
     struct vmk_virtio_device *device = &port->console->device;
     pthread_mutex_lock(&device->lock);
     if (device->active) {
-        bool more = console_port_receive(port);
-        if (console_port_send(port) || more)
+        bool more = vmk_virtio_console_port_receive(port);
+        if (vmk_virtio_console_port_send(port) || more)
             vmk_source_signal(port->console->wake);
     } else {
         set_events(port->input_source, 0);
@@ -270,8 +270,8 @@ init_ring(struct console_ring *ring, uint32_t size, vmkit_error **ret_error)
 }
 
 int
-console_port_init(struct console_port *port, struct vmk_loop *loop,
-                  const struct vmk_virtio_console_port *from, vmkit_error **ret_error)
+vmk_virtio_console_port_init(struct console_port *port, struct vmk_loop *loop,
+                             const struct vmk_virtio_console_port *from, vmkit_error **ret_error)
 {
     port->input_slot.chain.segments = port->input_slot.segments;
     port->output_slot.chain.segments = port->output_slot.segments;
@@ -299,7 +299,7 @@ console_port_init(struct console_port *port, struct vmk_loop *loop,
 }
 
 void
-console_port_clear(struct console_port *port)
+vmk_virtio_console_port_clear(struct console_port *port)
 {
     vmk_source_remove(port->input_source);
     vmk_source_remove(port->output_source);

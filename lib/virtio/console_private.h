@@ -81,35 +81,35 @@ struct console {
 
 /* Take out, or put in, what fits. How many bytes. */
 size_t
-console_ring_get(struct console_ring *ring, void *bytes, size_t size);
+vmk_virtio_console_ring_get(struct console_ring *ring, void *bytes, size_t size);
 
 size_t
-console_ring_put(struct console_ring *ring, const void *bytes, size_t size);
+vmk_virtio_console_ring_put(struct console_ring *ring, const void *bytes, size_t size);
 
 /* Move bytes of a port until a side has to be waited for. True: there is more, and others had their
  * turn. */
 bool
-console_port_send(struct console_port *port);
+vmk_virtio_console_port_send(struct console_port *port);
 
 bool
-console_port_receive(struct console_port *port);
+vmk_virtio_console_port_receive(struct console_port *port);
 
 /* Forget the guest's side of a port. */
 void
-console_port_reset(struct console_port *port);
+vmk_virtio_console_port_reset(struct console_port *port);
 
 int
-console_port_init(struct console_port *port, struct vmk_loop *loop,
-                  const struct vmk_virtio_console_port *from, vmkit_error **ret_error);
+vmk_virtio_console_port_init(struct console_port *port, struct vmk_loop *loop,
+                             const struct vmk_virtio_console_port *from, vmkit_error **ret_error);
 
 void
-console_port_clear(struct console_port *port);
+vmk_virtio_console_port_clear(struct console_port *port);
 
 /* The control queue: what the guest has to be told, and what it said. */
 void
-console_control_send(struct console *console);
+vmk_virtio_console_control_send(struct console *console);
 
 void
-console_control_receive(struct console *console);
+vmk_virtio_console_control_receive(struct console *console);
 
 #endif
