@@ -30,8 +30,8 @@ run() {{
 
 
 def _get_weight(test):
-    """About how many seconds a test takes there: meson's priority says it for those that take long."""
-    return test.get("priority", 0) + 2
+    """What may take longest has most time."""
+    return test["timeout"] or 30
 
 
 def _paths(test):
