@@ -332,6 +332,11 @@ START_TEST(memory_for_opening_is_limited)
     struct vmk_archive *archive = make_archive(items, 100, (40 * 99 + 2) * PAGE, 0);
     host_limit = 8 * MIB;
     ck_assert_int_eq(open_image(archive, &all, 1, UINT64_C(1) << 40, &image, &error), -E2BIG);
+    ck_assert_ptr_nonnull(strstr(vmk_error_get_message(error), "scattered pages"));
+    vmk_error_unref(error);
+    error = NULL;
+    host_limit = 32 * MIB;
+    ck_assert_int_eq(open_image(archive, &all, 1, UINT64_C(1) << 40, &image, &error), -E2BIG);
     ck_assert_ptr_nonnull(strstr(vmk_error_get_message(error), "page tables"));
     vmk_error_unref(error);
     error = NULL;
