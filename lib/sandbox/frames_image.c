@@ -325,5 +325,5 @@ vmk_frames_forget_copy(struct vmk_frames *frames)
         vmk_image_forget(image->flat != NULL ? image->flat : image->image, frames->memory,
                          image->size);
     free(frames->written);
-    free(frames->log);
+    vmk_rollback_clear(&frames->rollback);
 }

@@ -6,13 +6,8 @@
  * with what is its own. A copy hands
  * out further frames above the image, and can be brought back to it: what was written is copied
  * again, what came since is given back. What the guest wrote is known from KVM's dirty log, what
- * the host wrote from a bitmap (vmk_paging_note_write). A frame that was written to is copied back,
- * and stays writable: when the next run writes to it again it costs no further fault, which makes
- * copying cheaper than any way that takes the page away. When it does not, the copying is in vain;
- * so a sample of them is compared each time, and when half of it is unchanged, the others are too,
- * and what is unchanged twice in a row is given back to the image. Of many frames at a time none is
- * kept on trust: one is only kept when it is written to again after it was given back, and they are
- * given back as soon as they are unchanged, so that no run pays for what another one wrote.
+ * the host wrote from a bitmap (vmk_paging_note_write); mem/rollback.h tells which frames are
+ * copied back and which are given back.
  */
 #ifndef VMK_SANDBOX_FRAMES_IMAGE_H
 #define VMK_SANDBOX_FRAMES_IMAGE_H

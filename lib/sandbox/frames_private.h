@@ -5,6 +5,7 @@
 
 #include "arch/paging.h"
 #include "mem/image.h"
+#include "mem/rollback.h"
 #include "sandbox/frames.h"
 #include "sandbox/frames_image.h"
 
@@ -55,12 +56,8 @@ struct vmk_frames {
      * handed out a second time, so that one which was given back is as it was. */
     const struct vmk_frames_image *image;
     uint64_t first_block;
-    uint64_t *written; /* A bit for each of these frames: the host wrote to it. */
-    uint64_t *log;     /* Likewise the guest; read when the copy is restored. */
-    uint64_t *kept;    /* In the log's block: it was copied back, and may be in the log for that; */
-    uint64_t *cold;    /* it was found unchanged; */
-    uint64_t *met;     /* it was given back when it was changed. */
-    uint64_t restores;
+    uint64_t *written;            /* A bit for each of these frames: the host wrote to it. */
+    struct vmk_rollback rollback; /* Its log: likewise the guest; read when the copy is restored. */
 };
 
 /* Each is one of every copy, and a process has only so many (vm.max_map_count). */
