@@ -248,6 +248,34 @@ vmkit_vm_new_from_snapshot(vmkit_snapshot *snapshot, const vmkit_vm_config *conf
                            vmkit_vm **ret_vm, vmkit_error **ret_error);
 
 /**
+ * @brief Bring a raw VM back to the snapshot that it was made from, with its vCPUs and its memory
+ *        where they are.
+ * @param vm The VM, made by vmkit_vm_new_from_snapshot(), whose vCPUs stand still.
+ * @param ret_error Receives the error, or NULL.
+ * @return 0; -EINVAL without a VM; -EBUSY while a vCPU runs, also on this thread, or is in the
+ *         middle of an instruction that makes thousands of further accesses; -ENOTSUP when the VM
+ *         was made in another way, when memory regions or vCPUs were added or are gone since, and
+ *         when a vCPU's CPUID was set; -EAGAIN as for vmkit_vcpu_run(); -ENOMEM; -EIO when KVM or
+ *         the host failed, when the VM has failed, and in another process than the VM's.
+ *
+ * Afterwards nothing is left of what ran since: memory, every register of every vCPU, what waits to
+ * be injected, clocks, interrupt controllers and routes are what they were in the snapshot.
+ * Handlers, doorbells and irqfds are the program's and stay; lines that it has raised are low, and
+ * kicks that came before are forgotten. After -EIO the VM may have failed, and then every further
+ * call on it says so; after the others it is as it was, but that the access is finished that a
+ * vCPU's last run ended with.
+ *
+ * The time that it takes grows with the memory written to. From the first reset on, each first
+ * write of the guest to a page costs a fault; with VMKIT_VM_SNAPSHOT_TRACK, from the beginning on.
+ * Without that flag, whatever vmkit_vm_get_pointer() told the place of is brought back each time;
+ * with it, tell by vmkit_vm_note_write() what the program writes there. The guest's random numbers
+ * come again, so tell it of the reset in a way of your own where that matters. Any thread.
+ * @since 0.1
+ */
+int
+vmkit_vm_reset(vmkit_vm *vm, vmkit_error **ret_error);
+
+/**
  * @brief Tell that the program has written to a VM's memory, otherwise than by vmkit_vm_write().
  * @param vm The VM.
  * @param gpa Guest-physical address.

@@ -146,6 +146,14 @@ vmkit_snapshot_save_fd(vmkit_snapshot *snapshot, int fd, vmkit_snapshot_options 
 }
 
 VMKIT_EXPORT int
+vmkit_vm_reset(vmkit_vm *vm, vmkit_error **ret_error)
+{
+    VMK_API_UNCANCELLED;
+    VMK_API_CHECK_POINTER(vm);
+    return vmk_vm_reset(vm, ret_error);
+}
+
+VMKIT_EXPORT int
 vmkit_vm_note_write(vmkit_vm *vm, uint64_t gpa, uint64_t size, vmkit_error **ret_error)
 {
     VMK_API_CHECK_POINTER(vm);

@@ -235,12 +235,7 @@ vmkit_vcpu_set_x86_cpuid(vmkit_vcpu *vcpu, const struct vmkit_x86_cpuid *leaves,
     if (count == 0)
         return vmk_error_set(ret_error, EINVAL, VMKIT_ERROR_INVALID_ARGUMENT,
                              "a vCPU without CPUID leaves cannot run");
-    int result = vmk_vcpu_lock_to_set(vcpu, ret_error);
-    if (result < 0)
-        return result;
-    result = vmk_kvm_x86_set_cpuid(vmk_vcpu_get_kvm(vcpu), leaves, count, ret_error);
-    vmk_vcpu_unlock(vcpu);
-    return result;
+    return vmk_vcpu_set_x86_cpuid(vcpu, leaves, count, ret_error);
 }
 
 VMKIT_EXPORT uint64_t

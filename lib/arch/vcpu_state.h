@@ -51,6 +51,51 @@ vmk_vcpu_state_load(struct vmk_kvm_vcpu *vcpu, enum vmk_arch_controllers control
                     const void *bytes, size_t size, struct vmk_vcpu_state_clock *clock,
                     vmkit_error **ret_error);
 
+/* A state that was read, to be set as often as needed. It never changes: any thread may use it. */
+struct vmk_vcpu_state;
+
+/* The bytes outlive it, and were loaded into `vcpu`. */
+int
+vmk_vcpu_state_prepare(struct vmk_kvm_vcpu *vcpu, const void *bytes, size_t size,
+                       struct vmk_vcpu_state **ret_state, vmkit_error **ret_error);
+
+/* Accepts NULL. */
+void
+vmk_vcpu_state_free(struct vmk_vcpu_state *state);
+
+/* Set all of it in a vCPU that was loaded with it and has run since, with the memory already what
+ * it was. It stands between two instructions, and its CPUID is what it was. After a failure it is
+ * good for nothing. */
+int
+vmk_vcpu_state_reset(struct vmk_kvm_vcpu *vcpu, const struct vmk_vcpu_state *state,
+                     struct vmk_vcpu_state_clock *clock, vmkit_error **ret_error);
+
+/* What page tables look like to the vCPUs of a VM. */
+struct vmk_arch_tables {
+    unsigned address_bits;
+    bool narrow; /* Some have entries of 32 bits. */
+};
+
+/* Take in what a vCPU's are like now, and what they were like in the state. All zero before the
+ * first one. */
+int
+vmk_vcpu_state_add_tables(struct vmk_kvm_vcpu *vcpu, const struct vmk_vcpu_state *state,
+                          struct vmk_arch_tables *tables, vmkit_error **ret_error);
+
+/* Whether a page that holds `now` may be a page table of which something was kept that is not true
+ * any more when it holds `then`. `size` is that of whole entries. */
+bool
+vmk_arch_tables_differ(const struct vmk_arch_tables *tables, const void *now, const void *then,
+                       size_t size);
+
+/* The routes of interrupts that the kernel begins with: as many as there are, into `routes`, which
+ * has room for VMK_ARCH_DEFAULT_ROUTES. */
+#define VMK_ARCH_DEFAULT_ROUTES 64
+
+uint32_t
+vmk_arch_vm_list_default_routes(enum vmk_arch_controllers controllers,
+                                struct vmk_kvm_route *routes);
+
 /* Append what the VM keeps; before the vCPUs are saved, so that an interrupt that comes meanwhile
  * is saved twice rather than not at all. */
 int

@@ -123,7 +123,11 @@ vmk_kvm_x86_set_sregs(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_sregs *s
 {
     struct kvm_sregs uapi = {0};
     vmk_kvm_sregs_to_uapi(&uapi, sregs);
-    return vmk_kvm_vcpu_call(vcpu, KVM_SET_SREGS, &uapi, "KVM_SET_SREGS", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_SET_SREGS, &uapi, "KVM_SET_SREGS", ret_error);
+    /* Without a local controller in the kernel, each KVM_RUN takes it from there (KVM API 5). */
+    if (result == 0)
+        vcpu->run->cr8 = sregs->cr8;
+    return result;
 }
 
 int

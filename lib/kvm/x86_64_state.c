@@ -108,7 +108,10 @@ vmk_kvm_x86_set_sregs2(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_sregs *
     memcpy(&uapi, &first, offsetof(struct kvm_sregs2, flags));
     uapi.flags = pdptrs->valid ? KVM_SREGS2_FLAGS_PDPTRS_VALID : 0;
     memcpy(uapi.pdptrs, pdptrs->values, sizeof uapi.pdptrs);
-    return vmk_kvm_vcpu_call(vcpu, KVM_SET_SREGS2, &uapi, "KVM_SET_SREGS2", ret_error);
+    int result = vmk_kvm_vcpu_call(vcpu, KVM_SET_SREGS2, &uapi, "KVM_SET_SREGS2", ret_error);
+    if (result == 0)
+        vcpu->run->cr8 = sregs->cr8; /* as vmk_kvm_x86_set_sregs() */
+    return result;
 }
 
 int

@@ -71,6 +71,17 @@ vmk_image_is_lazy(const struct vmk_image *image)
     return lazy;
 }
 
+/* What somebody else keeps open is a file, or a part of one. */
+bool
+vmk_image_is_steady(const struct vmk_image *image)
+{
+    for (size_t i = 0; i < image->count; i++) {
+        if (image->runs[i].store->release != NULL)
+            return false;
+    }
+    return true;
+}
+
 struct vmk_image_store *
 vmk_image_store_ref(struct vmk_image_store *store)
 {

@@ -169,6 +169,18 @@ vmk_image_map(const struct vmk_image_run *run, void *to, vmkit_error **ret_error
 void
 vmk_image_forget(const struct vmk_image *image, const void *address, uint64_t size);
 
+/* Whether all of it lies in memory that is the library's own and that nobody can take away: it may
+ * be read through a mapping. */
+bool
+vmk_image_is_steady(const struct vmk_image *image);
+
+/* Make [offset, offset + size) of memory that is a copy of the image the image's own again: it was
+ * made by vmk_memory_new_copy(), from `address` on. -EIO, -EFAULT or -ENOMEM when the image's
+ * contents have to be read, and cannot be. */
+int
+vmk_memory_revert(const struct vmkit_memory *memory, const struct vmk_image *image,
+                  uint64_t address, uint64_t offset, uint64_t size);
+
 /* Memory of `size` bytes that is a copy of the image from `address` on, made page by page as it is
  * written to. */
 int

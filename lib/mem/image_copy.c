@@ -112,6 +112,12 @@ vmk_image_map(const struct vmk_image_run *run, void *to, vmkit_error **ret_error
     return watched ? watch(run, to, ret_error) : 0;
 }
 
+static bool
+has_many(const struct vmk_image *image)
+{
+    return image != NULL && image->count > MANY_RUNS;
+}
+
 static int
 place_run(const struct vmk_image *image, const struct vmk_image_run *run, uint8_t *to, bool many,
           vmkit_error **ret_error)
@@ -125,7 +131,7 @@ static int
 place_all(const struct vmk_image *image, uint64_t address, const struct mapping *mapping,
           vmkit_error **ret_error)
 {
-    bool many = image != NULL && image->count > MANY_RUNS;
+    bool many = has_many(image);
     for (uint64_t done = 0; done < mapping->size;) {
         struct vmk_image_run run;
         find_mapping(image, address + done, address + mapping->size, &run);
@@ -173,4 +179,31 @@ vmk_memory_new_copy(struct vmk_image *image, uint64_t address, uint64_t size,
     if (result < 0)
         unmap(mapping);
     return result;
+}
+
+/* What of a copy is not mapped, or with `all`, everything. */
+static int
+read_again(const struct vmk_image *image, uint64_t address, uint8_t *to, uint64_t size, bool all)
+{
+    for (uint64_t done = 0; done < size;) {
+        struct vmk_image_run run;
+        find_mapping(image, address + done, address + size, &run);
+        int result = 0;
+        if (all || (run.store != NULL && run.size < SMALL_RUN))
+            result = vmk_image_read(image, run.address, to + done, (size_t)run.size);
+        if (result < 0)
+            return result;
+        done += run.size;
+    }
+    return 0;
+}
+
+int
+vmk_memory_revert(const struct vmkit_memory *memory, const struct vmk_image *image,
+                  uint64_t address, uint64_t offset, uint64_t size)
+{
+    uint8_t *at = (uint8_t *)vmk_memory_get_pointer(memory) + offset;
+    /* Memory that the program has locked cannot be given back. */
+    bool all = madvise(at, size, MADV_DONTNEED) != 0;
+    return all || has_many(image) ? read_again(image, address + offset, at, size, all) : 0;
 }

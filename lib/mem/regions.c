@@ -11,12 +11,20 @@
 /* No processor has more bits of physical address (Intel SDM 4.1.4). */
 #define GPA_LIMIT (UINT64_C(1) << 52)
 
+static void
+free_notes(struct vmk_region *region)
+{
+    free(region->written);
+    free(region->changed);
+    vmk_rollback_clear(&region->rollback);
+}
+
 void
 vmk_regions_clear(struct vmk_regions *regions)
 {
     for (uint32_t i = 0; i < regions->count; i++) {
         vmk_memory_unref(regions->entries[i].memory);
-        free(regions->entries[i].written);
+        free_notes(&regions->entries[i]);
     }
     free(regions->entries);
     *regions = (struct vmk_regions){0};
@@ -133,7 +141,7 @@ vmk_regions_remove(struct vmk_regions *regions, uint64_t gpa)
         return;
     struct vmk_region *entry = &regions->entries[index - 1];
     struct vmkit_memory *memory = entry->memory;
-    free(entry->written);
+    free_notes(entry);
     memmove(entry, entry + 1, (regions->count - index) * sizeof *entry);
     regions->count--;
     vmk_memory_unref(memory);
@@ -155,26 +163,39 @@ vmk_region_count_words(const struct vmk_region *region)
     return (size_t)((region->size / VMK_REGION_PAGE + 63) / 64);
 }
 
-int
-vmk_region_track(struct vmk_region *region, vmkit_error **ret_error)
+/* A bitmap of zeros. */
+static int
+make_notes(const struct vmk_region *region, uint64_t **notes, vmkit_error **ret_error)
 {
     size_t words = vmk_region_count_words(region);
-    if (region->written == NULL)
-        region->written = malloc(words * sizeof *region->written);
-    if (region->written == NULL)
+    if (*notes == NULL)
+        *notes = malloc(words * sizeof **notes);
+    if (*notes == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory to note what is written to %" PRIu64 " bytes",
                              region->size);
-    memset(region->written, 0, words * sizeof *region->written);
+    memset(*notes, 0, words * sizeof **notes);
     return 0;
 }
 
+int
+vmk_region_track(struct vmk_region *region, vmkit_error **ret_error)
+{
+    return make_notes(region, &region->written, ret_error);
+}
+
+int
+vmk_region_follow(struct vmk_region *region, vmkit_error **ret_error)
+{
+    return make_notes(region, &region->changed, ret_error);
+}
+
 static void
-note_pages(struct vmk_region *region, uint64_t start, uint64_t end)
+note_pages(uint64_t *notes, uint64_t start, uint64_t end)
 {
     uint64_t last = (end - 1) / VMK_REGION_PAGE;
-    for (uint64_t page = start / VMK_REGION_PAGE; page <= last; page++)
-        region->written[page / 64] |= UINT64_C(1) << page % 64;
+    for (uint64_t page = start / VMK_REGION_PAGE; notes != NULL && page <= last; page++)
+        notes[page / 64] |= UINT64_C(1) << page % 64;
 }
 
 void
@@ -188,8 +209,10 @@ vmk_regions_note_write(struct vmk_regions *regions, uint64_t gpa, uint64_t size)
         uint64_t start = gpa > region->gpa ? gpa - region->gpa : 0;
         uint64_t end =
             gpa + size - region->gpa < region->size ? gpa + size - region->gpa : region->size;
-        if (region->written != NULL && start < end)
-            note_pages(region, start, end);
+        if (start >= end)
+            continue;
+        note_pages(region->written, start, end);
+        note_pages(region->changed, start, end);
     }
 }
 
@@ -260,8 +283,20 @@ vmk_regions_write(const struct vmk_regions *regions, uint64_t gpa, const void *s
     return copy(regions, gpa, NULL, source, size, ret_error);
 }
 
+static void
+note_exposed(struct vmk_region *region, uint64_t start, uint64_t end)
+{
+    if (start >= end)
+        return;
+    bool first = region->exposed_start == region->exposed_end;
+    if (first || start < region->exposed_start)
+        region->exposed_start = start;
+    if (first || end > region->exposed_end)
+        region->exposed_end = end;
+}
+
 int
-vmk_regions_get_pointer(const struct vmk_regions *regions, uint64_t gpa, uint64_t size,
+vmk_regions_get_pointer(struct vmk_regions *regions, uint64_t gpa, uint64_t size,
                         void **ret_pointer, vmkit_error **ret_error)
 {
     const struct vmk_region *region = vmk_regions_find(regions, gpa);
@@ -272,6 +307,8 @@ vmk_regions_get_pointer(const struct vmk_regions *regions, uint64_t gpa, uint64_
                              "guest addresses [0x%" PRIx64 ", +0x%" PRIx64
                              ") go beyond the memory region [0x%" PRIx64 ", 0x%" PRIx64 ")",
                              gpa, size, region->gpa, region->gpa + region->size);
-    *ret_pointer = region->hva + (gpa - region->gpa);
+    uint64_t start = gpa - region->gpa;
+    note_exposed(&regions->entries[region - regions->entries], start, start + size);
+    *ret_pointer = region->hva + start;
     return 0;
 }

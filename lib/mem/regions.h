@@ -8,6 +8,7 @@
 #define VMK_MEM_REGIONS_H
 
 #include "mem/memory.h"
+#include "mem/rollback.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,13 @@ struct vmk_region {
     /* One bit a page of VMK_REGION_PAGE: what was written since vmk_region_track(). NULL when that
      * is not known. */
     uint64_t *written;
+    /* Of a VM that can be reset (vm/reset_memory.h). */
+    bool is_home;                 /* it is one of the regions that the VM was made with */
+    uint64_t *changed;            /* as `written`, since the VM was made or reset */
+    struct vmk_rollback rollback; /* of the memory, which begins where the region does */
+    /* What pointers were handed out to, from the first byte to the last; empty without any. */
+    uint64_t exposed_start;
+    uint64_t exposed_end;
 };
 
 struct vmk_regions {
@@ -62,6 +70,10 @@ vmk_region_count_words(const struct vmk_region *region);
 int
 vmk_region_track(struct vmk_region *region, vmkit_error **ret_error);
 
+/* The same of `changed`. */
+int
+vmk_region_follow(struct vmk_region *region, vmkit_error **ret_error);
+
 /* [gpa, gpa + size), which does not go round the end, was written to, as far as it has memory. */
 void
 vmk_regions_note_write(struct vmk_regions *regions, uint64_t gpa, uint64_t size);
@@ -76,9 +88,10 @@ int
 vmk_regions_write(const struct vmk_regions *regions, uint64_t gpa, const void *source,
                   uint64_t size, vmkit_error **ret_error);
 
-/* Where [gpa, gpa + size), which must lie in one region, is in this process. -EFAULT. */
+/* Where [gpa, gpa + size), which must lie in one region, is in this process, and note that it was
+ * handed out. -EFAULT. */
 int
-vmk_regions_get_pointer(const struct vmk_regions *regions, uint64_t gpa, uint64_t size,
+vmk_regions_get_pointer(struct vmk_regions *regions, uint64_t gpa, uint64_t size,
                         void **ret_pointer, vmkit_error **ret_error);
 
 #endif

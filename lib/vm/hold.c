@@ -21,10 +21,24 @@ ref_unless_gone(struct vmkit_vcpu *vcpu)
     return false;
 }
 
+/* As vmk_vcpu_lock_settled(), whatever the instruction makes of it. */
 static int
-hold(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+lock_abandoned(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
-    int result = vmk_vcpu_lock_settled(vcpu, ret_error);
+    int result = vmk_vcpu_lock(vcpu, ret_error);
+    if (result < 0)
+        return result;
+    if (!vcpu->held)
+        result = vmk_vcpu_abandon(vcpu, ret_error);
+    if (result < 0)
+        vmk_vcpu_unlock(vcpu);
+    return result;
+}
+
+static int
+hold(struct vmkit_vcpu *vcpu, bool abandon, vmkit_error **ret_error)
+{
+    int result = (abandon ? lock_abandoned : vmk_vcpu_lock_settled)(vcpu, ret_error);
     if (result < 0)
         return result;
     if (vcpu->held) {
@@ -46,7 +60,7 @@ compare_ids(const void *one, const void *other)
 }
 
 int
-vmk_vm_hold_vcpus(struct vmkit_vm *vm, struct vmk_held_vcpus *held, vmkit_error **ret_error)
+vmk_vm_list_vcpus(struct vmkit_vm *vm, struct vmk_held_vcpus *held, vmkit_error **ret_error)
 {
     size_t count = 0;
     for (struct vmkit_vcpu *vcpu = vm->vcpus; vcpu != NULL; vcpu = vcpu->next)
@@ -60,12 +74,31 @@ vmk_vm_hold_vcpus(struct vmkit_vm *vm, struct vmk_held_vcpus *held, vmkit_error 
             held->vcpus[held->count++] = vcpu;
     }
     qsort(held->vcpus, held->count, sizeof held->vcpus[0], compare_ids);
+    return 0;
+}
+
+static int
+hold_all(struct vmk_held_vcpus *held, bool abandon, vmkit_error **ret_error)
+{
     int result = 0;
     while (result == 0 && held->still < held->count) {
-        result = hold(held->vcpus[held->still], ret_error);
+        result = hold(held->vcpus[held->still], abandon, ret_error);
         held->still += result == 0;
     }
     return result;
+}
+
+int
+vmk_vm_hold_vcpus(struct vmkit_vm *vm, struct vmk_held_vcpus *held, vmkit_error **ret_error)
+{
+    int result = vmk_vm_list_vcpus(vm, held, ret_error);
+    return result < 0 ? result : hold_all(held, false, ret_error);
+}
+
+int
+vmk_vm_hold_to_reset(struct vmk_held_vcpus *held, vmkit_error **ret_error)
+{
+    return hold_all(held, true, ret_error);
 }
 
 void

@@ -17,6 +17,14 @@ struct vmk_held_vcpus {
 int
 vmk_vm_hold_vcpus(struct vmkit_vm *vm, struct vmk_held_vcpus *held, vmkit_error **ret_error);
 
+/* The vCPUs that there are, none of them held yet; and hold them for a reset, with whatever their
+ * last exits began finished and forgotten. As vmk_vm_hold_vcpus(). */
+int
+vmk_vm_list_vcpus(struct vmkit_vm *vm, struct vmk_held_vcpus *held, vmkit_error **ret_error);
+
+int
+vmk_vm_hold_to_reset(struct vmk_held_vcpus *held, vmkit_error **ret_error);
+
 /* With the VM not locked. */
 void
 vmk_vm_let_go(struct vmk_held_vcpus *held);

@@ -166,6 +166,7 @@ vmk_vm_set_routes(struct vmkit_vm *vm, const struct vmkit_route *routes, uint32_
     if (result == 0) {
         pthread_mutex_lock(&vm->lock);
         result = vmk_vm_replace_routes(vm, converted, count, ret_error);
+        vm->routes_changed |= result == 0;
         pthread_mutex_unlock(&vm->lock);
     }
     if (result < 0)
@@ -179,6 +180,8 @@ vmk_vm_set_irq_line(struct vmkit_vm *vm, uint32_t gsi, uint32_t level, vmkit_err
     int result = check_irqchip(vm, VMK_VM_IRQCHIP_KERNEL, ret_error);
     if (result == 0)
         result = check_line(gsi, ret_error);
+    if (result == 0 && level != 0)
+        atomic_fetch_or(&vm->raised[gsi / 64], UINT64_C(1) << gsi % 64);
     return result < 0 ? result : vmk_kvm_vm_set_irq_line(vm->kvm, gsi, level != 0, ret_error);
 }
 

@@ -43,7 +43,17 @@ struct vmkit_vm {
     /* An image whose parts are made where they are touched (mem/demand.h), of which this memory is
      * a copy; else NULL. Never changes once a vCPU can run. */
     struct vmk_image *lazy;
-    pid_t process; /* that made it; never changes */
+    /* What it was made from and can be reset to, or NULL; never changes. */
+    struct vmkit_snapshot *home;
+    /* Its memory's changes since are noted (reset_memory.h), */
+    bool followed;
+    /* those of the program among them, by vmkit_vm_note_write(); */
+    bool told;
+    /* and reading KVM's log leaves it as it is. */
+    bool log_is_kept;
+    bool routes_changed;                            /* since it was made or reset */
+    atomic_uint_fast64_t raised[VMK_VM_LINES / 64]; /* interrupt lines, by the program */
+    pid_t process;                                  /* that made it; never changes */
     /* 0, then VMK_VM_FAILING while `failure` is written, then VMK_VM_FAILED; without the lock,
      * since a vCPU that is locked may find out. */
     atomic_uint failed;
@@ -98,6 +108,7 @@ struct vmkit_vcpu {
     bool in_read;      /* inside of a callback that has still to give the value of a read */
     bool exit_waits;   /* vmk_vcpu_complete() found a further exit, which nobody has served */
     bool state_is_set; /* since the last KVM_RUN, so that what it said of interrupts is stale */
+    bool cpuid_is_set; /* by the program, of a vCPU that can be reset or not */
     uint8_t *answer;   /* where vmkit_vcpu_set_exit_value() puts the value; NULL without a read */
 };
 
@@ -113,6 +124,11 @@ vmk_vm_replace_routes(struct vmkit_vm *vm, struct vmk_kvm_route *routes, uint32_
 /* The error of a vCPU that is held by another thread. */
 int
 vmk_vcpu_fail_held(const struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
+
+/* Have KVM finish what the last exit began, wherever that leads: the state is about to be replaced.
+ * With the vCPU locked; -EBUSY when a thread runs it, this one included. */
+int
+vmk_vcpu_abandon(struct vmkit_vcpu *vcpu, vmkit_error **ret_error);
 
 /* As vmk_vcpu_lock(), with the access of the last exit finished, for a call that reads all. */
 int

@@ -12,6 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* KVM repeats a string instruction no more often than 1,024 times before it enters the guest again,
+ * and an access lies in two pages at the most. */
+#define MAX_EXITS 4096
+
 /* What a step of the loop tells, besides a negative errno. */
 enum step { STEP_LEAVE = 0, STEP_GO_ON = 1 };
 
@@ -382,6 +386,33 @@ vmk_vcpu_lock_settled(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
                          "vCPU %u is in the middle of an instruction that makes a further access: "
                          "run it first",
                          vmk_kvm_vcpu_get_id(vcpu->kvm));
+}
+
+int
+vmk_vcpu_abandon(struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
+{
+    uint32_t id = vmk_kvm_vcpu_get_id(vcpu->kvm);
+    if (vcpu->running)
+        return vmk_error_set(
+            ret_error, EBUSY, VMKIT_ERROR_BUSY,
+            "vCPU %u is running on this thread: its VM cannot be reset inside of a "
+            "callback",
+            id);
+    int result = vcpu->access.pending || vcpu->exit_waits ? 1 : 0;
+    for (int tries = 0; result == 1 && tries < MAX_EXITS; tries++)
+        result = vmk_vcpu_complete(vcpu);
+    /* Memory that is missing ends the instruction. */
+    if (result < 0 && result != -EFAULT && result != -EHWPOISON)
+        return fail_run(vcpu, result, ret_error);
+    if (result == 1)
+        return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY,
+                             "vCPU %u is in the middle of an instruction that makes more than %d "
+                             "further accesses: run it first",
+                             id, MAX_EXITS);
+    vcpu->access = (struct vmk_vcpu_access){0};
+    vcpu->exit_waits = false;
+    vcpu->answer = NULL;
+    return 0;
 }
 
 int

@@ -19,8 +19,8 @@ stop(struct vmkit_vm *vm)
 }
 
 /* The guest cannot write to a read-only region, and some kernels keep no log of one. */
-static int
-log_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_error)
+int
+vmk_vm_log_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_error)
 {
     if (region->read_only || region->logged)
         return 0;
@@ -31,21 +31,44 @@ log_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_err
     return result;
 }
 
+static void
+add_bits(uint64_t *bits, const uint64_t *more, size_t words)
+{
+    for (size_t word = 0; bits != NULL && word < words; word++)
+        bits[word] |= more[word];
+}
+
+/* What was taken over from a log that is kept goes out of it. */
+static int
+clear_logs(struct vmkit_vm *vm, vmkit_error **ret_error)
+{
+    int result = 0;
+    for (uint32_t i = 0; vm->log_is_kept && result == 0 && i < vm->regions.count; i++) {
+        const struct vmk_region *region = &vm->regions.entries[i];
+        if (region->logged && region->written != NULL)
+            result = vmk_kvm_vm_clear_dirty_log(
+                vm->kvm, region->slot, region->size / VMK_REGION_PAGE, region->written, ret_error);
+    }
+    return result;
+}
+
 int
 vmk_vm_harvest(struct vmkit_vm *vm, vmkit_error **ret_error)
 {
     for (uint32_t i = 0; i < vm->regions.count; i++) {
         struct vmk_region *region = &vm->regions.entries[i];
         size_t words = vmk_region_count_words(region);
-        if (!region->logged || region->written == NULL)
+        if (!region->logged || (region->written == NULL && region->changed == NULL))
             continue;
         uint64_t *log = calloc(words, sizeof *log);
         if (log == NULL)
             return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                                  "no memory for the dirty log of %" PRIu64 " bytes", region->size);
         int result = vmk_kvm_vm_get_dirty_log(vm->kvm, region->slot, log, ret_error);
-        for (size_t word = 0; result == 0 && word < words; word++)
-            region->written[word] |= log[word];
+        if (result == 0) {
+            add_bits(region->written, log, words);
+            add_bits(region->changed, log, words);
+        }
         free(log);
         if (result < 0)
             return result;
@@ -76,12 +99,14 @@ vmk_vm_track(struct vmkit_vm *vm, struct vmk_image *image, vmkit_error **ret_err
 {
     int result = 0;
     for (uint32_t i = 0; result == 0 && i < vm->regions.count; i++)
-        result = log_region(vm, &vm->regions.entries[i], ret_error);
+        result = vmk_vm_log_region(vm, &vm->regions.entries[i], ret_error);
     /* What KVM noted before belongs to the image. */
     for (uint32_t i = 0; result == 0 && i < vm->regions.count; i++)
         result = vmk_region_track(&vm->regions.entries[i], ret_error);
     if (result == 0)
         result = vmk_vm_harvest(vm, ret_error);
+    if (result == 0)
+        result = clear_logs(vm, ret_error);
     for (uint32_t i = 0; result == 0 && i < vm->regions.count; i++)
         result = vmk_region_track(&vm->regions.entries[i], ret_error);
     if (result < 0) {

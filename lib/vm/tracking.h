@@ -9,6 +9,10 @@
 #include "mem/image.h"
 #include "vm/vm.h"
 
+/* Have KVM note what the guest writes to a region that it may write to. */
+int
+vmk_vm_log_region(struct vmkit_vm *vm, struct vmk_region *region, vmkit_error **ret_error);
+
 /* Note from now on what is written; `image` is what the memory holds at this moment. With no vCPU
  * running. After a failure nothing is noted any more. */
 int

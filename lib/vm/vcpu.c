@@ -108,7 +108,7 @@ int
 vmk_vcpu_fail_held(const struct vmkit_vcpu *vcpu, vmkit_error **ret_error)
 {
     return vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY,
-                         "vCPU %u stands still until a snapshot of its VM is taken",
+                         "vCPU %u stands still until a snapshot of its VM is taken, or it is reset",
                          vmk_kvm_vcpu_get_id(vcpu->kvm));
 }
 

@@ -2,6 +2,7 @@
 #include "arch/machine.h"
 #include "util/origin.h"
 #include "vm/private.h"
+#include "vm/snapshot.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -102,6 +103,7 @@ vmk_vm_unref(struct vmkit_vm *vm)
     vmk_bus_unref(vm->bus);
     vmk_image_unref(vm->tracked);
     vmk_image_unref(vm->lazy);
+    vmk_snapshot_unref(vm->home);
     free(vm->routes);
     free(vm->free_slots);
     pthread_mutex_destroy(&vm->lock);
@@ -295,7 +297,7 @@ vmk_vm_write(struct vmkit_vm *vm, uint64_t gpa, const void *source, uint64_t siz
         return result;
     pthread_mutex_lock(&vm->lock);
     result = vmk_regions_write(&vm->regions, gpa, source, size, ret_error);
-    if (vm->tracked != NULL && size <= UINT64_MAX - gpa)
+    if ((vm->tracked != NULL || vm->followed) && size <= UINT64_MAX - gpa)
         vmk_regions_note_write(&vm->regions, gpa, size);
     pthread_mutex_unlock(&vm->lock);
     return result;

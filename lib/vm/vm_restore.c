@@ -5,6 +5,7 @@
  * controllers come last, since what waits in them goes on to the vCPUs.
  */
 #include "vm/private.h"
+#include "vm/reset_memory.h"
 #include "vm/tracking.h"
 #include "vm/vm_snapshot.h"
 
@@ -126,22 +127,27 @@ add_vcpu(struct vmkit_vm *vm, const struct vmk_vm_state_vcpu *state,
 }
 
 static int
-fill(struct vmkit_vm *vm, const struct vmkit_snapshot *snapshot, bool track,
-     struct vmkit_vcpu **vcpus, vmkit_error **ret_error)
+fill(struct vmkit_vm *vm, struct vmkit_snapshot *snapshot, bool track, struct vmkit_vcpu **vcpus,
+     vmkit_error **ret_error)
 {
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);
     struct vmk_image *image = vmk_vm_snapshot_get_image(snapshot);
     struct vmk_vcpu_state_clock clock = {0};
+    vm->home = vmk_snapshot_ref(snapshot);
     if (vmk_image_is_lazy(image))
         vm->lazy = vmk_image_ref(image);
     int result = set_routes(vm, state, ret_error);
     if (result == 0)
         result = add_memory(vm, image, state, ret_error);
-    if (result == 0 && track) {
-        pthread_mutex_lock(&vm->lock);
+    pthread_mutex_lock(&vm->lock);
+    for (uint32_t i = 0; i < vm->regions.count; i++)
+        vm->regions.entries[i].is_home = true;
+    if (result == 0 && track)
         result = vmk_vm_track(vm, image, ret_error);
-        pthread_mutex_unlock(&vm->lock);
-    }
+    if (result == 0 && track)
+        result = vmk_vm_follow(vm, ret_error);
+    vm->followed = vm->told = track;
+    pthread_mutex_unlock(&vm->lock);
     if (result == 0)
         result = vmk_arch_vm_state_load_clock(vm->kvm, state->bytes, state->size, ret_error);
     for (uint32_t i = 0; result == 0 && i < state->vcpu_count; i++)
@@ -153,7 +159,7 @@ fill(struct vmkit_vm *vm, const struct vmkit_snapshot *snapshot, bool track,
 }
 
 static int
-make(const struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
+make(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
      struct vmkit_vcpu **vcpus, struct vmkit_vm **ret_vm, vmkit_error **ret_error)
 {
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);

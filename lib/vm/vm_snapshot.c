@@ -14,12 +14,31 @@ struct vm_snapshot {
     struct vmk_image *image;
     struct vmk_bytes bytes;
     struct vmk_vm_state state; /* lends from the bytes */
+    /* Made by the first reset to it. */
+    pthread_mutex_t reset_lock;
+    _Atomic(struct vmk_vm_reset_parts *) reset_parts;
 };
+
+static void
+reset_parts_free(struct vmk_vm_reset_parts *parts, const struct vmk_vm_state *state)
+{
+    if (parts == NULL)
+        return;
+    for (uint32_t i = 0; parts->views != NULL && i < state->region_count; i++)
+        vmk_memory_unref(parts->views[i]);
+    for (uint32_t i = 0; parts->vcpus != NULL && i < state->vcpu_count; i++)
+        vmk_vcpu_state_free(parts->vcpus[i]);
+    free(parts->views);
+    free(parts->vcpus);
+    free(parts);
+}
 
 static void
 snapshot_free(struct vmkit_snapshot *base)
 {
     struct vm_snapshot *snapshot = (struct vm_snapshot *)base;
+    reset_parts_free(atomic_load(&snapshot->reset_parts), &snapshot->state);
+    pthread_mutex_destroy(&snapshot->reset_lock);
     vmk_image_unref(snapshot->image);
     vmk_vm_state_clear(&snapshot->state);
     vmk_bytes_clear(&snapshot->bytes);
@@ -170,6 +189,8 @@ vmk_vm_snapshot_new(struct vmk_image *image, struct vmk_bytes *bytes,
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for a snapshot");
     vmk_snapshot_init(&snapshot->base, &vmk_snapshot_of_vm);
+    pthread_mutex_init(&snapshot->reset_lock, NULL);
+    atomic_init(&snapshot->reset_parts, NULL);
     int result = vmk_vm_state_decode(&snapshot->state, bytes->data, bytes->size, ret_error);
     if (result < 0) {
         vmk_snapshot_unref(&snapshot->base);
@@ -180,6 +201,65 @@ vmk_vm_snapshot_new(struct vmk_image *image, struct vmk_bytes *bytes,
     *bytes = (struct vmk_bytes){0};
     *ret_snapshot = &snapshot->base;
     return 0;
+}
+
+static int
+make_view(struct vmk_vm_reset_parts *parts, const struct vm_snapshot *snapshot, uint32_t index,
+          vmkit_error **ret_error)
+{
+    const struct vmk_vm_state_region *region = &snapshot->state.regions[index];
+    if (region->image != region->gpa || !vmk_image_is_steady(snapshot->image))
+        return 0;
+    return vmk_memory_new_copy(snapshot->image, region->gpa, region->size, &parts->views[index],
+                               ret_error);
+}
+
+static int
+make_parts(const struct vm_snapshot *snapshot, struct vmkit_vcpu *const *vcpus,
+           struct vmk_vm_reset_parts **ret_parts, vmkit_error **ret_error)
+{
+    const struct vmk_vm_state *state = &snapshot->state;
+    struct vmk_vm_reset_parts *parts = calloc(1, sizeof *parts);
+    int result = 0;
+    if (parts != NULL) {
+        parts->views = calloc((size_t)state->region_count + 1, sizeof *parts->views);
+        parts->vcpus = calloc((size_t)state->vcpu_count + 1, sizeof *parts->vcpus);
+    }
+    if (parts == NULL || parts->views == NULL || parts->vcpus == NULL)
+        result = vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
+                               "no memory for the reset of a VM");
+    for (uint32_t i = 0; result == 0 && i < state->region_count; i++)
+        result = make_view(parts, snapshot, i, ret_error);
+    for (uint32_t i = 0; result == 0 && i < state->vcpu_count; i++)
+        result = vmk_vcpu_state_prepare(vmk_vcpu_get_kvm(vcpus[i]), state->vcpus[i].bytes,
+                                        state->vcpus[i].size, &parts->vcpus[i], ret_error);
+    if (result < 0)
+        reset_parts_free(parts, state);
+    else
+        *ret_parts = parts;
+    return result;
+}
+
+int
+vmk_vm_snapshot_get_reset_parts(struct vmkit_snapshot *base, struct vmkit_vcpu *const *vcpus,
+                                const struct vmk_vm_reset_parts **ret_parts,
+                                vmkit_error **ret_error)
+{
+    struct vm_snapshot *snapshot = (struct vm_snapshot *)base;
+    struct vmk_vm_reset_parts *parts = atomic_load(&snapshot->reset_parts);
+    int result = 0;
+    if (parts == NULL) {
+        pthread_mutex_lock(&snapshot->reset_lock);
+        parts = atomic_load(&snapshot->reset_parts);
+        if (parts == NULL)
+            result = make_parts(snapshot, vcpus, &parts, ret_error);
+        if (result == 0)
+            atomic_store(&snapshot->reset_parts, parts);
+        pthread_mutex_unlock(&snapshot->reset_lock);
+    }
+    if (result == 0)
+        *ret_parts = parts;
+    return result;
 }
 
 enum vmk_arch_controllers

@@ -53,6 +53,23 @@ vmk_vm_snapshot_get_bytes(const struct vmkit_snapshot *snapshot);
 const struct vmk_vm_state *
 vmk_vm_snapshot_get_state(const struct vmkit_snapshot *snapshot);
 
+/* What the resets of all VMs that were made from one share: for each region that lies in its own
+ * place its contents to be read, or NULL when they are not to be mapped; the state of each vCPU. */
+struct vmk_vm_reset_parts {
+    struct vmkit_memory **views;
+    struct vmk_vcpu_state **vcpus;
+};
+
+/* Lent. `vcpus` are those of such a VM, in their order. */
+int
+vmk_vm_snapshot_get_reset_parts(struct vmkit_snapshot *snapshot, struct vmkit_vcpu *const *vcpus,
+                                const struct vmk_vm_reset_parts **ret_parts,
+                                vmkit_error **ret_error);
+
+/* As vmkit_vm_reset(). */
+int
+vmk_vm_reset(struct vmkit_vm *vm, vmkit_error **ret_error);
+
 /* A snapshot of parts that were read, which may be a stranger's. It takes the reference to the
  * image, and the bytes, over when it is made. -EINVAL for bytes that are none. */
 int

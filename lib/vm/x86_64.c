@@ -65,6 +65,19 @@ vmk_vcpu_get_x86_cpuid(struct vmkit_vcpu *vcpu, struct vmkit_x86_cpuid *leaves, 
     return 0;
 }
 
+int
+vmk_vcpu_set_x86_cpuid(struct vmkit_vcpu *vcpu, const struct vmkit_x86_cpuid *leaves,
+                       uint32_t count, vmkit_error **ret_error)
+{
+    int result = vmk_vcpu_lock_to_set(vcpu, ret_error);
+    if (result < 0)
+        return result;
+    result = vmk_kvm_x86_set_cpuid(vcpu->kvm, leaves, count, ret_error);
+    vcpu->cpuid_is_set |= result == 0;
+    vmk_vcpu_unlock(vcpu);
+    return result;
+}
+
 uint64_t
 vmk_vcpu_get_x86_xsave_size(const struct vmkit_vcpu *vcpu)
 {

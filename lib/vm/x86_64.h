@@ -19,6 +19,10 @@ int
 vmk_vcpu_get_x86_cpuid(struct vmkit_vcpu *vcpu, struct vmkit_x86_cpuid *leaves, uint32_t capacity,
                        uint32_t *ret_count, vmkit_error **ret_error);
 
+int
+vmk_vcpu_set_x86_cpuid(struct vmkit_vcpu *vcpu, const struct vmkit_x86_cpuid *leaves,
+                       uint32_t count, vmkit_error **ret_error);
+
 uint64_t
 vmk_vcpu_get_x86_xsave_size(const struct vmkit_vcpu *vcpu);
 

@@ -190,6 +190,68 @@ START_TEST(a_kvm_that_has_less_than_the_snapshot_is_said)
 }
 END_TEST
 
+static struct guest copy;
+
+/* One that has run; of two, the second has been reset before. */
+static void
+make_copy(void)
+{
+    guest_free(&copy);
+    copy = (struct guest){.exit.size = sizeof copy.exit};
+    ASSERT_OK(
+        vmkit_vm_new_from_snapshot(snapshot, NULL, flags, &copy.vcpu, 1, NULL, &copy.vm, &error));
+    guest_run(&copy, VMKIT_EXIT_PIO);
+}
+
+static void
+make_used_copy(void)
+{
+    make_copy();
+    ASSERT_OK(vmkit_vm_reset(copy.vm, &error));
+    guest_run(&copy, VMKIT_EXIT_PIO);
+}
+
+static int
+reset(vmkit_error **ret_error)
+{
+    return vmkit_vm_reset(copy.vm, ret_error);
+}
+
+static int
+reset_inside(void *user_data, vmkit_vcpu *vcpu, struct vmkit_access *access)
+{
+    ASSERT_FAILS(reset(&error), EBUSY, VMKIT_ERROR_BUSY, "inside of a callback");
+    return VMKIT_HANDLED_STOP;
+}
+
+START_TEST(a_reset_that_cannot_be_is_said)
+{
+    ASSERT_INVALID(vmkit_vm_reset(NULL, &error), "vm is NULL");
+    ASSERT_FAILS(vmkit_vm_reset(guest.vm, &error), ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                 "not made from a snapshot");
+    make_copy();
+    ASSERT_FAILS(WITH_IOCTL_FAULT(KVM_RUN, EAGAIN, reset(&error)), EAGAIN, VMKIT_ERROR_LIMIT,
+                 "RLIMIT_NPROC");
+    ASSERT_OK(
+        vmkit_vm_add_handler(copy.vm, VMKIT_SPACE_PIO, 0x10, 1, reset_inside, NULL, NULL, &error));
+    guest_run(&copy, VMKIT_EXIT_STOPPED);
+    guest_free(&copy);
+    copy = (struct guest){0};
+}
+END_TEST
+
+START_TEST(a_reset_that_the_host_has_nothing_for_is_said)
+{
+    for (flags = 0; flags <= VMKIT_VM_SNAPSHOT_TRACK; flags++) {
+        sweep_prepared("vmkit_vm_reset", make_copy, reset, FAULT_ALLOCATE, ENOMEM, ENOMEM);
+        sweep_prepared("vmkit_vm_reset", make_copy, reset, FAULT_IOCTL, EIO, EIO);
+        sweep_prepared("vmkit_vm_reset", make_used_copy, reset, FAULT_IOCTL, EINVAL, EIO);
+    }
+    guest_free(&copy);
+    copy = (struct guest){0};
+}
+END_TEST
+
 Suite *
 make_suite(void)
 {
@@ -203,6 +265,8 @@ make_suite(void)
     tcase_add_test(tcase, a_snapshot_that_the_host_has_nothing_for_is_said);
     tcase_add_test(tcase, a_vm_that_the_host_has_nothing_for_is_said);
     tcase_add_test(tcase, a_kvm_that_is_missing_or_forbidden_is_said);
+    tcase_add_test(tcase, a_reset_that_cannot_be_is_said);
+    tcase_add_test(tcase, a_reset_that_the_host_has_nothing_for_is_said);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("errors_vm_snapshot_foreign");
     tcase_add_loop_test(tcase, a_kvm_that_has_less_than_the_snapshot_is_said, 0, 2);

@@ -118,6 +118,47 @@ fail_restoring(struct saboteur *saboteur, struct vmk_kvm_system *system,
     ck_assert_int_ge(at, least);
 }
 
+/* One that a failed reset left as it was goes on; another one says what it is. Either of the first
+ * reset or of a later one. */
+static void
+fail_resetting(struct saboteur *saboteur, struct vmk_kvm_system *system,
+               struct vmkit_snapshot *snapshot, bool again, int least)
+{
+    int at = 0, result, failed = 0;
+    do {
+        struct vmkit_vm *vm = NULL;
+        struct vmkit_vcpu *vcpu = NULL;
+        const struct vmk_vm_room room = {.vcpus = &vcpu, .capacity = 1};
+        vmkit_error *error = NULL;
+        ck_assert_int_eq(vmk_vm_new_from_snapshot(snapshot, system, false, &room, &vm, NULL), 0);
+        run_once(vcpu);
+        if (again) {
+            ck_assert_int_eq(vmk_vm_reset(vm, NULL), 0);
+            run_once(vcpu);
+        }
+        *saboteur = (struct saboteur){.fail_at = at++, .err = EINVAL};
+        result = vmk_vm_reset(vm, &error);
+        bool reached = saboteur->failed;
+        saboteur->fail_at = -1;
+        ck_assert_int_eq(result < 0, error != NULL);
+        vmkit_error_unref(error);
+        failed += result < 0;
+        if (vmk_vm_check(vm, NULL) == 0) {
+            run_once(vcpu);
+            ck_assert_int_eq(vmk_vm_reset(vm, NULL), 0);
+            run_once(vcpu);
+        } else {
+            ck_assert_int_eq(result, -EIO);
+            ck_assert_int_eq(vmk_vm_reset(vm, NULL), -EIO);
+        }
+        vmk_vcpu_unref(vcpu);
+        vmk_vm_unref(vm);
+        if (!reached)
+            break;
+    } while (true);
+    ck_assert_int_ge(failed, least);
+}
+
 static void
 fail_each_call(enum vmk_vm_irqchip irqchip, int least_taking, int least_restoring)
 {
@@ -127,6 +168,8 @@ fail_each_call(enum vmk_vm_irqchip irqchip, int least_taking, int least_restorin
     ck_assert_int_eq(vmk_kvm_system_open(&ops, NULL, &system, NULL), 0);
     struct vmkit_snapshot *snapshot = fail_taking(&saboteur, system, irqchip, least_taking);
     fail_restoring(&saboteur, system, snapshot, least_restoring);
+    fail_resetting(&saboteur, system, snapshot, false, 10);
+    fail_resetting(&saboteur, system, snapshot, true, 10);
     vmk_snapshot_unref(snapshot);
     vmk_kvm_system_unref(system);
 }

@@ -59,3 +59,42 @@ vmk_arch_vm_state_load_controllers(struct vmk_kvm_vm *vm, enum vmk_arch_controll
 {
     return fail(ret_error);
 }
+
+int
+vmk_vcpu_state_prepare(struct vmk_kvm_vcpu *vcpu, const void *bytes, size_t size,
+                       struct vmk_vcpu_state **ret_state, vmkit_error **ret_error)
+{
+    return fail(ret_error);
+}
+
+void
+vmk_vcpu_state_free(struct vmk_vcpu_state *state)
+{
+}
+
+int
+vmk_vcpu_state_reset(struct vmk_kvm_vcpu *vcpu, const struct vmk_vcpu_state *state,
+                     struct vmk_vcpu_state_clock *clock, vmkit_error **ret_error)
+{
+    return fail(ret_error);
+}
+
+int
+vmk_vcpu_state_add_tables(struct vmk_kvm_vcpu *vcpu, const struct vmk_vcpu_state *state,
+                          struct vmk_arch_tables *tables, vmkit_error **ret_error)
+{
+    return fail(ret_error);
+}
+
+bool
+vmk_arch_tables_differ(const struct vmk_arch_tables *tables, const void *now, const void *then,
+                       size_t size)
+{
+    return true;
+}
+
+uint32_t
+vmk_arch_vm_list_default_routes(enum vmk_arch_controllers controllers, struct vmk_kvm_route *routes)
+{
+    return 0;
+}

@@ -178,9 +178,9 @@ judge_refused(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_msr *msr, vmkit_
     return present.value == msr->value ? 0 : fail_value(msr, present.value, ret_error);
 }
 
-static int
-set_all(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_msr *msrs, uint32_t count,
-        vmkit_error **ret_error)
+int
+vmk_x86_vcpu_state_put_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_msr *msrs,
+                            uint32_t count, vmkit_error **ret_error)
 {
     for (uint32_t at = 0; at < count; at++) {
         int moved = vmk_kvm_x86_try_set_msrs(vcpu, &msrs[at], count - at, ret_error);
@@ -205,22 +205,84 @@ rank(uint32_t index)
     return is_in(index, last, COUNT(last)) ? 2 : 1;
 }
 
+static void
+sort(const struct vmkit_x86_msr *msrs, uint32_t count, struct vmkit_x86_msr *sorted)
+{
+    uint32_t done = 0;
+    for (int now = 0; now <= 2; now++) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (rank(msrs[i].index) == now)
+                sorted[done++] = msrs[i];
+        }
+    }
+}
+
+static bool
+has_msr(const struct vmk_x86_vcpu_state *state, uint32_t index)
+{
+    for (uint32_t i = 0; i < state->msr_count; i++) {
+        if (state->msrs[i].index == index)
+            return true;
+    }
+    return false;
+}
+
+static int
+fail_memory(uint32_t count, vmkit_error **ret_error)
+{
+    return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "no memory for %u MSRs",
+                         count);
+}
+
 int
 vmk_x86_vcpu_state_set_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu_state *state,
                             vmkit_error **ret_error)
 {
     struct vmkit_x86_msr *sorted = calloc((size_t)state->msr_count + 1, sizeof *sorted);
-    uint32_t count = 0;
     if (sorted == NULL)
-        return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY, "no memory for %u MSRs",
-                             state->msr_count);
-    for (int now = 0; now <= 2; now++) {
-        for (uint32_t i = 0; i < state->msr_count; i++) {
-            if (rank(state->msrs[i].index) == now)
-                sorted[count++] = state->msrs[i];
-        }
-    }
-    int result = set_all(vcpu, sorted, count, ret_error);
+        return fail_memory(state->msr_count, ret_error);
+    sort(state->msrs, state->msr_count, sorted);
+    int result = vmk_x86_vcpu_state_put_msrs(vcpu, sorted, state->msr_count, ret_error);
     free(sorted);
     return result;
+}
+
+/* With room for all of them. */
+static uint32_t
+add_zeros(const struct vmk_x86_vcpu_state *state, uint32_t banks, struct vmkit_x86_msr *msrs)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < COUNT(unlisted); i++) {
+        for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++) {
+            if (!has_msr(state, index))
+                msrs[count++] = (struct vmkit_x86_msr){.index = index};
+        }
+    }
+    for (uint32_t i = 0; i < banks * MC_BANK_SIZE; i++) {
+        if (!has_msr(state, MSR_MC0_CTL + i))
+            msrs[count++] = (struct vmkit_x86_msr){.index = MSR_MC0_CTL + i};
+    }
+    return count;
+}
+
+int
+vmk_x86_vcpu_state_sort_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu_state *state,
+                             struct vmkit_x86_msr **ret_msrs, uint32_t *ret_count,
+                             vmkit_error **ret_error)
+{
+    uint32_t banks, room = state->msr_count + MC_BANK_LIMIT * MC_BANK_SIZE;
+    int result = count_banks(vcpu, &banks, ret_error);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; i < COUNT(unlisted); i++)
+        room += unlisted[i].last - unlisted[i].first + 1;
+    struct vmkit_x86_msr *all = calloc(2 * (size_t)room, sizeof *all);
+    if (all == NULL)
+        return fail_memory(room, ret_error);
+    struct vmkit_x86_msr *sorted = all, *unsorted = all + room;
+    memcpy(unsorted, state->msrs, state->msr_count * sizeof *unsorted);
+    *ret_count = state->msr_count + add_zeros(state, banks, unsorted + state->msr_count);
+    sort(unsorted, *ret_count, sorted);
+    *ret_msrs = all;
+    return 0;
 }

@@ -52,6 +52,24 @@ struct vmk_x86_vcpu_state {
     uint8_t *owned;     /* by whoever read it from a vCPU */
 };
 
+#define VMK_X86_MSR_TSC 0x10
+
+/* vcpu_state_load.c: what reading and setting share. */
+struct vmk_kvm_system *
+vmk_x86_vcpu_get_system(const struct vmk_kvm_vcpu *vcpu);
+
+/* All zero, or -ENOMEM. */
+int
+vmk_x86_vcpu_state_new(struct vmk_x86_vcpu_state **ret_state, vmkit_error **ret_error);
+
+/* Accepts NULL. */
+void
+vmk_x86_vcpu_state_free(struct vmk_x86_vcpu_state *state);
+
+/* Whether what KVM_GET_NESTED_STATE gave says that there is no guest's guest. */
+bool
+vmk_x86_nested_is_idle(const uint8_t *bytes, uint32_t size);
+
 /* vcpu_state_codec.c: to bytes and back. */
 int
 vmk_x86_vcpu_state_encode(const struct vmk_x86_vcpu_state *state, struct vmk_bytes *bytes,
@@ -79,6 +97,16 @@ vmk_x86_vcpu_state_get_msrs(struct vmk_kvm_vcpu *vcpu, struct vmk_x86_vcpu_state
 int
 vmk_x86_vcpu_state_set_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu_state *state,
                             vmkit_error **ret_error);
+
+/* The same in two steps, for a vCPU that may have set more of them since: in their order, with
+ * zeros for those that are left out where they are 0, allocated; and into the vCPU. */
+int
+vmk_x86_vcpu_state_sort_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu_state *state,
+                             struct vmkit_x86_msr **ret_msrs, uint32_t *ret_count,
+                             vmkit_error **ret_error);
+int
+vmk_x86_vcpu_state_put_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmkit_x86_msr *msrs,
+                            uint32_t count, vmkit_error **ret_error);
 
 /* vcpu_state_compare.c: what the state needs of a host, and whether this one offers it. */
 void

@@ -9,6 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
+#define PIC_PINS 8
+#define IOAPIC_PINS 24
+#define CHIP_IOAPIC 2
+
 enum tag { TAG_CLOCK = 1, TAG_CHIPS = 2, TAG_TIMER = 3 };
 
 struct vm_state {
@@ -156,4 +160,23 @@ vmk_arch_vm_state_load_controllers(struct vmk_kvm_vm *vm, enum vmk_arch_controll
     if (result == 0 && state.has_timer)
         result = load_timer(vm, &state, ret_error);
     return result;
+}
+
+/* Each line to the pin of the I/O APIC, and the first ones to the 8259 too. */
+uint32_t
+vmk_arch_vm_list_default_routes(enum vmk_arch_controllers controllers, struct vmk_kvm_route *routes)
+{
+    uint32_t count = 0;
+    if (controllers != VMK_ARCH_CONTROLLERS_ALL)
+        return 0;
+    for (uint32_t line = 0; line < IOAPIC_PINS; line++) {
+        routes[count++] = (struct vmk_kvm_route){
+            .gsi = line, .kind = VMK_KVM_ROUTE_PIN, .chip = CHIP_IOAPIC, .pin = line};
+        if (line < 2 * PIC_PINS)
+            routes[count++] = (struct vmk_kvm_route){.gsi = line,
+                                                     .kind = VMK_KVM_ROUTE_PIN,
+                                                     .chip = line / PIC_PINS,
+                                                     .pin = line % PIC_PINS};
+    }
+    return count;
 }
