@@ -12,6 +12,7 @@
 #include "sandbox/process.h"
 #include "sandbox/space.h"
 #include "sandbox/suspended.h"
+#include "vm/pool.h"
 
 #include <vmkit/sandbox.h>
 
@@ -34,12 +35,6 @@ struct vmk_fork {
     struct vmk_process_snapshot *snapshot; /* NULL: it was not forked. */
     struct vmk_kvm_system *system;         /* NULL: the host's own. */
     uint64_t cpu_before_ns;                /* Of the process, when it was forked. */
-};
-
-/* Where it stands in the pool that forked it; never changes. */
-struct vmk_pool_place {
-    struct vmkit_pool *pool; /* NULL: in none */
-    uint32_t place;
 };
 
 struct vmkit_sandbox {

@@ -54,10 +54,29 @@ make_room_for_old(const struct vmkit_vm *vm, vmkit_error **ret_error)
     return old;
 }
 
-/* `handler` NULL: remove. */
+/* What changes, and how the bus comes out. */
+struct change {
+    enum vmkit_space space;
+    uint64_t address;
+    uint64_t size;
+    const struct vmk_bus_handler *handler; /* NULL: remove */
+    bool all;                              /* remove all, whatever the others say */
+};
+
 static int
-change(struct vmkit_vm *vm, enum vmkit_space space, uint64_t address, uint64_t size,
-       const struct vmk_bus_handler *handler, vmkit_error **ret_error)
+make_bus(struct vmkit_vm *vm, const struct change *change, struct vmk_bus **ret_bus,
+         vmkit_error **ret_error)
+{
+    if (change->all)
+        return 0;
+    if (change->handler == NULL)
+        return vmk_bus_new_without(vm->bus, change->space, change->address, ret_bus, ret_error);
+    return vmk_bus_new_with(vm->bus, change->space, change->address, change->size, change->handler,
+                            ret_bus, ret_error);
+}
+
+static int
+apply(struct vmkit_vm *vm, const struct change *change, vmkit_error **ret_error)
 {
     int result = vmk_vm_check(vm, ret_error);
     if (result < 0)
@@ -67,12 +86,7 @@ change(struct vmkit_vm *vm, enum vmkit_space space, uint64_t address, uint64_t s
     pthread_mutex_lock(&vm->lock);
     struct vmk_bus *bus = NULL;
     struct vmk_bus **old = make_room_for_old(vm, ret_error);
-    if (old == NULL)
-        result = -ENOMEM;
-    else if (handler != NULL)
-        result = vmk_bus_new_with(vm->bus, space, address, size, handler, &bus, ret_error);
-    else
-        result = vmk_bus_new_without(vm->bus, space, address, &bus, ret_error);
+    result = old == NULL ? -ENOMEM : make_bus(vm, change, &bus, ret_error);
     if (result == 0)
         count = replace_bus(vm, bus, old);
     pthread_mutex_unlock(&vm->lock);
@@ -87,12 +101,25 @@ int
 vmk_vm_add_handler(struct vmkit_vm *vm, enum vmkit_space space, uint64_t address, uint64_t size,
                    const struct vmk_bus_handler *handler, vmkit_error **ret_error)
 {
-    return change(vm, space, address, size, handler, ret_error);
+    const struct change change = {
+        .space = space, .address = address, .size = size, .handler = handler};
+    return apply(vm, &change, ret_error);
 }
 
 int
 vmk_vm_remove_handler(struct vmkit_vm *vm, enum vmkit_space space, uint64_t address,
                       vmkit_error **ret_error)
 {
-    return change(vm, space, address, 0, NULL, ret_error);
+    const struct change change = {.space = space, .address = address};
+    return apply(vm, &change, ret_error);
+}
+
+int
+vmk_vm_remove_handlers(struct vmkit_vm *vm, vmkit_error **ret_error)
+{
+    static const struct change change = {.all = true};
+    pthread_mutex_lock(&vm->lock);
+    bool has_some = vm->bus != NULL;
+    pthread_mutex_unlock(&vm->lock);
+    return has_some ? apply(vm, &change, ret_error) : 0;
 }

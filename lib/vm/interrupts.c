@@ -70,7 +70,11 @@ vmk_vm_set_ioeventfd(struct vmkit_vm *vm, const struct vmk_kvm_doorbell *doorbel
         result = check_eventfd(doorbell->fd, ret_error);
     if (result == 0 && assign)
         result = check_port(doorbell, ret_error);
-    return result < 0 ? result : vmk_kvm_vm_set_ioeventfd(vm->kvm, doorbell, assign, ret_error);
+    if (result == 0)
+        result = vmk_kvm_vm_set_ioeventfd(vm->kvm, doorbell, assign, ret_error);
+    if (result == 0)
+        atomic_fetch_add(&vm->doorbells, assign ? 1 : -1u);
+    return result;
 }
 
 int
@@ -89,9 +93,11 @@ vmk_vm_set_irqfd(struct vmkit_vm *vm, int fd, uint32_t gsi, int resample_fd, boo
         if (result == 0)
             result = check_eventfd(resample_fd, ret_error);
     }
-    if (result < 0)
-        return result;
-    return vmk_kvm_vm_set_irqfd(vm->kvm, fd, gsi, resample_fd, assign, ret_error);
+    if (result == 0)
+        result = vmk_kvm_vm_set_irqfd(vm->kvm, fd, gsi, resample_fd, assign, ret_error);
+    if (result == 0 && assign)
+        atomic_store(&vm->had_irqfd, true);
+    return result;
 }
 
 static int

@@ -6,6 +6,7 @@
 #include "bus/bus.h"
 #include "mem/image.h"
 #include "vm/kick_timer.h"
+#include "vm/pool.h"
 #include "vm/vcpu.h"
 #include "vm/vm.h"
 
@@ -27,6 +28,7 @@ struct vmkit_vm {
     uint32_t free_slot_capacity;
     uint32_t next_slot;
     struct vmkit_vcpu *vcpus;
+    uint32_t vcpus_made; /* also those that are gone, which KVM keeps */
     struct vmk_bus *bus;
     /* Moves with every change of `bus`; read without the lock. */
     atomic_uint_fast64_t bus_generation;
@@ -53,7 +55,10 @@ struct vmkit_vm {
     bool log_is_kept;
     bool routes_changed;                            /* since it was made or reset */
     atomic_uint_fast64_t raised[VMK_VM_LINES / 64]; /* interrupt lines, by the program */
-    pid_t process;                                  /* that made it; never changes */
+    atomic_uint doorbells;                          /* that it has (ioeventfd) */
+    atomic_bool had_irqfd;      /* ever: KVM does not say whether it removed one */
+    struct vmk_pool_place pool; /* never changes */
+    pid_t process;              /* that made it; never changes */
     /* 0, then VMK_VM_FAILING while `failure` is written, then VMK_VM_FAILED; without the lock,
      * since a vCPU that is locked may find out. */
     atomic_uint failed;

@@ -11,6 +11,7 @@ list_add(struct vmkit_vcpu *vcpu)
     pthread_mutex_lock(&vcpu->vm->lock);
     vcpu->next = vcpu->vm->vcpus;
     vcpu->vm->vcpus = vcpu;
+    vcpu->vm->vcpus_made++;
     pthread_mutex_unlock(&vcpu->vm->lock);
 }
 

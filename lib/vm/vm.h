@@ -156,6 +156,10 @@ int
 vmk_vm_remove_handler(struct vmkit_vm *vm, enum vmkit_space space, uint64_t address,
                       vmkit_error **ret_error);
 
+/* Remove all handlers. */
+int
+vmk_vm_remove_handlers(struct vmkit_vm *vm, vmkit_error **ret_error);
+
 /* Doorbells and interrupts, as the public calls of the same names. */
 int
 vmk_vm_set_ioeventfd(struct vmkit_vm *vm, const struct vmk_kvm_doorbell *doorbell, bool assign,

@@ -13,18 +13,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is noted of writes to its memory from the beginning on. */
+enum noting {
+    NOTE_NOTHING,
+    NOTE_FOR_RESET, /* so that even the first reset brings back no more than that */
+    NOTE_FOR_TRACK, /* the same, and for increments; the program tells what it writes itself */
+};
+
+int
+vmk_vm_check_room(const struct vmk_vm_state *state, const struct vmk_vm_room *room,
+                  vmkit_error **ret_error)
+{
+    if (room->count != NULL)
+        *room->count = state->vcpu_count;
+    if (state->vcpu_count <= room->capacity)
+        return 0;
+    return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
+                         "the snapshot has %u vCPUs, and there is room for %u", state->vcpu_count,
+                         room->capacity);
+}
+
 /* Nothing is made for a snapshot that this host cannot take. */
 static int
 check(const struct vmk_kvm_system *system, const struct vmk_vm_state *state,
       const struct vmk_vm_room *room, vmkit_error **ret_error)
 {
-    if (room->count != NULL)
-        *room->count = state->vcpu_count;
-    if (state->vcpu_count > room->capacity)
-        return vmk_error_set(ret_error, E2BIG, VMKIT_ERROR_LIMIT,
-                             "the snapshot has %u vCPUs, and there is room for %u",
-                             state->vcpu_count, room->capacity);
-    int result = vmk_arch_vm_state_check(state->bytes, state->size,
+    int result = vmk_vm_check_room(state, room, ret_error);
+    if (result == 0)
+        result = vmk_arch_vm_state_check(state->bytes, state->size,
                                          vmk_vm_get_controllers(state->irqchip), ret_error);
     for (uint32_t i = 0; result == 0 && i < state->vcpu_count; i++)
         result =
@@ -127,8 +143,8 @@ add_vcpu(struct vmkit_vm *vm, const struct vmk_vm_state_vcpu *state,
 }
 
 static int
-fill(struct vmkit_vm *vm, struct vmkit_snapshot *snapshot, bool track, struct vmkit_vcpu **vcpus,
-     vmkit_error **ret_error)
+fill(struct vmkit_vm *vm, struct vmkit_snapshot *snapshot, enum noting noting,
+     struct vmkit_vcpu **vcpus, vmkit_error **ret_error)
 {
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);
     struct vmk_image *image = vmk_vm_snapshot_get_image(snapshot);
@@ -142,11 +158,12 @@ fill(struct vmkit_vm *vm, struct vmkit_snapshot *snapshot, bool track, struct vm
     pthread_mutex_lock(&vm->lock);
     for (uint32_t i = 0; i < vm->regions.count; i++)
         vm->regions.entries[i].is_home = true;
-    if (result == 0 && track)
+    if (result == 0 && noting == NOTE_FOR_TRACK)
         result = vmk_vm_track(vm, image, ret_error);
-    if (result == 0 && track)
+    if (result == 0 && noting != NOTE_NOTHING)
         result = vmk_vm_follow(vm, ret_error);
-    vm->followed = vm->told = track;
+    vm->followed = noting != NOTE_NOTHING;
+    vm->told = noting == NOTE_FOR_TRACK;
     pthread_mutex_unlock(&vm->lock);
     if (result == 0)
         result = vmk_arch_vm_state_load_clock(vm->kvm, state->bytes, state->size, ret_error);
@@ -159,7 +176,7 @@ fill(struct vmkit_vm *vm, struct vmkit_snapshot *snapshot, bool track, struct vm
 }
 
 static int
-make(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
+make(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, enum noting noting,
      struct vmkit_vcpu **vcpus, struct vmkit_vm **ret_vm, vmkit_error **ret_error)
 {
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);
@@ -171,7 +188,7 @@ make(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
     int result = vmk_vm_new(&options, &vm, ret_error);
     if (result < 0)
         return result;
-    result = fill(vm, snapshot, track, vcpus, ret_error);
+    result = fill(vm, snapshot, noting, vcpus, ret_error);
     if (result == 0) {
         *ret_vm = vm;
         return 0;
@@ -182,10 +199,9 @@ make(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
     return result;
 }
 
-int
-vmk_vm_new_from_snapshot(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
-                         const struct vmk_vm_room *room, struct vmkit_vm **ret_vm,
-                         vmkit_error **ret_error)
+static int
+make_checked(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, enum noting noting,
+             const struct vmk_vm_room *room, struct vmkit_vm **ret_vm, vmkit_error **ret_error)
 {
     const struct vmk_vm_state *state = vmk_vm_snapshot_get_state(snapshot);
     int result = check(system, state, room, ret_error);
@@ -195,11 +211,28 @@ vmk_vm_new_from_snapshot(struct vmkit_snapshot *snapshot, struct vmk_kvm_system 
     if (vcpus == NULL)
         return vmk_error_set(ret_error, ENOMEM, VMKIT_ERROR_OUT_OF_MEMORY,
                              "no memory for a list of %u vCPUs", state->vcpu_count);
-    result = make(snapshot, system, track, vcpus, ret_vm, ret_error);
+    result = make(snapshot, system, noting, vcpus, ret_vm, ret_error);
     if (result == 0 && state->vcpu_count > 0)
         memcpy(room->vcpus, vcpus, state->vcpu_count * sizeof *vcpus);
     free(vcpus);
     return result;
+}
+
+int
+vmk_vm_new_from_snapshot(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system, bool track,
+                         const struct vmk_vm_room *room, struct vmkit_vm **ret_vm,
+                         vmkit_error **ret_error)
+{
+    return make_checked(snapshot, system, track ? NOTE_FOR_TRACK : NOTE_NOTHING, room, ret_vm,
+                        ret_error);
+}
+
+int
+vmk_vm_new_to_reset(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system,
+                    const struct vmk_vm_room *room, struct vmkit_vm **ret_vm,
+                    vmkit_error **ret_error)
+{
+    return make_checked(snapshot, system, NOTE_FOR_RESET, room, ret_vm, ret_error);
 }
 
 int

@@ -43,6 +43,18 @@ vmk_vm_new_from_snapshot_configured(struct vmkit_snapshot *snapshot,
                                     const struct vmk_vm_room *room, struct vmkit_vm **ret_vm,
                                     vmkit_error **ret_error);
 
+/* The same of one that is going to be reset often, without a promise that the program tells what it
+ * writes through pointers. */
+int
+vmk_vm_new_to_reset(struct vmkit_snapshot *snapshot, struct vmk_kvm_system *system,
+                    const struct vmk_vm_room *room, struct vmkit_vm **ret_vm,
+                    vmkit_error **ret_error);
+
+/* Say how many vCPUs there are; -E2BIG when there is not room for them. */
+int
+vmk_vm_check_room(const struct vmk_vm_state *state, const struct vmk_vm_room *room,
+                  vmkit_error **ret_error);
+
 /* The parts of one, lent: what the memory holds, and the rest, as bytes and read. */
 struct vmk_image *
 vmk_vm_snapshot_get_image(const struct vmkit_snapshot *snapshot);

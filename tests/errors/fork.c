@@ -465,6 +465,31 @@ START_TEST(a_snapshot_of_a_sandbox_is_none_of_a_vm)
 }
 END_TEST
 
+START_TEST(a_pool_of_sandboxes_is_none_of_vms)
+{
+    vmkit_pool *vms = NULL;
+    vmkit_snapshot *other = NULL;
+    vmkit_sandbox *sandbox = NULL;
+    vmkit_vm *vm = NULL, *taken = NULL;
+    ASSERT_FAILS(vmkit_pool_new_vms(snapshot, NULL, 0, 1, &vms, &error), ENOTSUP,
+                 VMKIT_ERROR_WRONG_STATE, "of a sandbox");
+    ASSERT_FAILS(vmkit_pool_take_vm(pool, 0, NULL, 0, NULL, &taken, &error), ENOTSUP,
+                 VMKIT_ERROR_WRONG_STATE, "one of sandboxes, not of raw VMs");
+    ASSERT_OK(vmkit_vm_new(NULL, &vm, &error));
+    ASSERT_FAILS(vmkit_pool_give_back_vm(pool, vm, &error), ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                 "one of sandboxes, not of raw VMs");
+    ASSERT_OK(vmkit_vm_snapshot(vm, NULL, 0, &other, &error));
+    ASSERT_OK(vmkit_pool_new_vms(other, NULL, 1, 1, &vms, &error));
+    ASSERT_FAILS(vmkit_pool_take(vms, 0, &sandbox, &error), ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                 "one of raw VMs, not of sandboxes");
+    ASSERT_FAILS(vmkit_pool_give_back(vms, call_sandbox, &error), ENOTSUP, VMKIT_ERROR_WRONG_STATE,
+                 "one of raw VMs, not of sandboxes");
+    vmkit_pool_unref(vms);
+    vmkit_snapshot_unref(other);
+    vmkit_vm_unref(vm);
+}
+END_TEST
+
 START_TEST(a_fork_needs_a_snapshot_and_a_place)
 {
     ASSERT_INVALID(vmkit_snapshot_fork(NULL, config, &forked, &error), "snapshot is NULL");
@@ -492,6 +517,7 @@ make_suite(void)
     tcase_add_test(tcase, what_a_pool_cannot_do_is_said);
     tcase_add_test(tcase, a_child_of_fork_has_the_snapshot_alone);
     tcase_add_test(tcase, a_snapshot_of_a_sandbox_is_none_of_a_vm);
+    tcase_add_test(tcase, a_pool_of_sandboxes_is_none_of_vms);
     suite_add_tcase(suite, tcase);
     return suite;
 }
