@@ -133,7 +133,7 @@ make_files(struct vmk_demand *demand, vmkit_error **ret_error)
     demand->fd = vmk_descriptor_keep(memfd_create("vmkit-demand", MFD_CLOEXEC));
     if (demand->fd < 0)
         return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO, "making a memfd");
-    int r = vmk_descriptor_set_size(demand->fd, demand->size);
+    int r = vmk_descriptor_set_memory_size(demand->fd, demand->size);
     if (r < 0)
         return vmk_error_set_errno(ret_error, -r, VMKIT_ERROR_IO, "a memfd of %" PRIu64 " bytes",
                                    demand->size);

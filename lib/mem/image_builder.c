@@ -188,7 +188,7 @@ reserve(struct vmk_image_builder *builder, uint64_t address, uint64_t size, uint
     }
     if (builder->in_place || !vmk_add_u64(builder->used, size, &end))
         return fail_memory(ret_error);
-    result = vmk_descriptor_set_size(builder->store->fd, end);
+    result = vmk_descriptor_set_memory_size(builder->store->fd, end);
     if (result < 0)
         return vmk_error_set_errno(ret_error, -result, VMKIT_ERROR_IO,
                                    "a memfd of %" PRIu64 " bytes for a snapshot", end);

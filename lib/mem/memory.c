@@ -201,7 +201,7 @@ open_memfd(struct vmkit_memory *memory, const char *name, uint64_t flags, vmkit_
         return vmk_error_set_known(ret_error, errno,
                                    VMK_ERRNO(ENOMEM) | VMK_ERRNO(EMFILE) | VMK_ERRNO(ENFILE),
                                    VMKIT_ERROR_IO, "memfd \"%s\"", name);
-    int result = vmk_descriptor_set_size(memory->fd, memory->size);
+    int result = vmk_descriptor_set_memory_size(memory->fd, memory->size);
     if (result < 0)
         return fail_size(-result, name, memory->size, ret_error);
     if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)

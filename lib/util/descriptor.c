@@ -39,6 +39,13 @@ vmk_descriptor_set_size(int fd, uint64_t size)
     return result;
 }
 
+int
+vmk_descriptor_set_memory_size(int fd, uint64_t size)
+{
+    int result = vmk_descriptor_set_size(fd, size);
+    return result == -ENOSPC ? -ENOMEM : result;
+}
+
 bool
 vmk_descriptor_is_same_file(int fd, int other)
 {

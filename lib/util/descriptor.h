@@ -24,6 +24,10 @@ vmk_descriptor_keep(int fd);
 int
 vmk_descriptor_set_size(int fd, uint64_t size);
 
+/* The same of a memfd: what it has no room for is memory. */
+int
+vmk_descriptor_set_memory_size(int fd, uint64_t size);
+
 /* Whether both are of one regular file. Neither has to be open. */
 bool
 vmk_descriptor_is_same_file(int fd, int other);

@@ -112,7 +112,7 @@ make_unpacked(const struct opening *opening, struct unpacked *unpacked, vmkit_er
     if (unpacked->fd < 0)
         return vmk_error_set_errno(ret_error, errno, VMKIT_ERROR_IO,
                                    "making a memfd for a snapshot");
-    result = vmk_descriptor_set_size(unpacked->fd, unpacked->size);
+    result = vmk_descriptor_set_memory_size(unpacked->fd, unpacked->size);
     if (result == 0)
         result = reserve_all(opening, unpacked);
     void *at = result < 0 ? MAP_FAILED
