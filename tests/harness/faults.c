@@ -4,8 +4,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,10 +25,11 @@
 #define EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
 
 struct fault {
-    enum fault_call call;
+    _Atomic enum fault_call call;
     unsigned number;
-    unsigned seen;
+    atomic_uint seen;
     int err;
+    bool is_lasting;
     bool has_request;
     bool has_answer;
     unsigned long request;
@@ -34,55 +37,70 @@ struct fault {
     int answer;
 };
 
-static _Thread_local struct fault fault;
+/* The calling thread's, or that of the thread that made it while something failed. */
+static _Thread_local struct fault own;
+static _Thread_local struct fault *inherited;
+
+EARLY static struct fault *
+get_fault(void)
+{
+    return inherited == NULL ? &own : inherited;
+}
 
 void
 fault_begin(enum fault_call call, unsigned number, int err)
 {
-    fault = (struct fault){.call = call, .number = number, .err = err};
+    *get_fault() = (struct fault){.call = call, .number = number, .err = err};
+}
+
+void
+fault_begin_lasting(enum fault_call call, unsigned number, int err)
+{
+    *get_fault() = (struct fault){.call = call, .number = number, .err = err, .is_lasting = true};
 }
 
 void
 fault_begin_ioctl(unsigned long request, int err)
 {
-    fault =
+    *get_fault() =
         (struct fault){.call = FAULT_IOCTL, .err = err, .has_request = true, .request = request};
 }
 
 void
 fault_answer_ioctl(unsigned long request, unsigned long argument, int value)
 {
-    fault = (struct fault){.call = FAULT_IOCTL,
-                           .has_request = true,
-                           .has_answer = true,
-                           .request = request,
-                           .argument = argument,
-                           .answer = value};
+    *get_fault() = (struct fault){.call = FAULT_IOCTL,
+                                  .has_request = true,
+                                  .has_answer = true,
+                                  .request = request,
+                                  .argument = argument,
+                                  .answer = value};
 }
 
 void
 fault_answer_type(unsigned type)
 {
-    fault = (struct fault){.call = FAULT_STATUS, .has_answer = true, .answer = (int)type};
+    *get_fault() = (struct fault){.call = FAULT_STATUS, .has_answer = true, .answer = (int)type};
 }
 
 unsigned
 fault_end(void)
 {
-    unsigned seen = fault.seen;
-    fault = (struct fault){0};
-    return seen;
+    /* No more than that: a thread that inherited it may look at the rest. */
+    get_fault()->call = 0;
+    return get_fault()->seen;
 }
 
 EARLY static bool
 fails(enum fault_call call)
 {
-    if (fault.call != call)
+    if (get_fault()->call != call)
         return false;
-    fault.seen++;
-    if (fault.number != 0 && fault.number != fault.seen)
+    unsigned seen = ++get_fault()->seen;
+    if (get_fault()->is_lasting ? seen < get_fault()->number
+                                : get_fault()->number != 0 && get_fault()->number != seen)
         return false;
-    errno = fault.err;
+    errno = get_fault()->err;
     return true;
 }
 
@@ -97,12 +115,16 @@ void *__attribute__((weak)) __interceptor_malloc(size_t size);
 void *__attribute__((weak)) __interceptor_calloc(size_t count, size_t size);
 void *__attribute__((weak)) __interceptor_realloc(void *memory, size_t size);
 
+EARLY static void *
+hand_on_malloc(size_t size)
+{
+    return __interceptor_malloc != NULL ? __interceptor_malloc(size) : __libc_malloc(size);
+}
+
 EARLY void *
 malloc(size_t size)
 {
-    if (fails(FAULT_ALLOCATE))
-        return NULL;
-    return __interceptor_malloc != NULL ? __interceptor_malloc(size) : __libc_malloc(size);
+    return fails(FAULT_ALLOCATE) ? NULL : hand_on_malloc(size);
 }
 
 EARLY void *
@@ -147,6 +169,9 @@ find_next(void **next, const char *name)
     static void *found; \
     __typeof__(&name) next = (__typeof__(&name))find_next(&found, SYMBOL_##name)
 
+/* Of what was mapped in no other mapping's place. The C library's own calls do not come here. */
+static atomic_uint_least64_t mapped_bytes;
+
 /* With 64-bit offsets some functions have another name. */
 #define SYMBOL_open "open64"
 #define SYMBOL_fcntl "fcntl64"
@@ -155,6 +180,7 @@ find_next(void **next, const char *name)
 #define SYMBOL_fstat "fstat64"
 #define SYMBOL_preadv "preadv64"
 #define SYMBOL_ioctl "ioctl"
+#define SYMBOL_munmap "munmap"
 #define SYMBOL_memfd_create "memfd_create"
 #define SYMBOL_eventfd "eventfd"
 #define SYMBOL_madvise "madvise"
@@ -193,12 +219,14 @@ ioctl(int fd, unsigned long request, ...)
     va_start(list, request);
     unsigned long argument = va_arg(list, unsigned long);
     va_end(list);
-    if ((fault.has_request && fault.request != request) ||
-        (fault.has_answer && fault.argument != argument))
+    /* What serves page faults cannot be told that there is no answer. */
+    if ((inherited != NULL && request != UFFDIO_COPY) ||
+        (get_fault()->has_request && get_fault()->request != request) ||
+        (get_fault()->has_answer && get_fault()->argument != argument))
         return next(fd, request, argument);
     if (!fails(FAULT_IOCTL))
         return next(fd, request, argument);
-    return fault.has_answer ? fault.answer : -1;
+    return get_fault()->has_answer ? get_fault()->answer : -1;
 }
 
 int
@@ -215,11 +243,38 @@ fcntl(int fd, int command, ...)
     return next(fd, command, argument);
 }
 
+static size_t
+round_up(size_t size)
+{
+    return (size + 4095) & ~(size_t)4095;
+}
+
 void *
 mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
     NEXT(mmap);
-    return fails(FAULT_MAP) ? MAP_FAILED : next(address, size, protection, flags, fd, offset);
+    if (fails(FAULT_MAP))
+        return MAP_FAILED;
+    void *mapped = next(address, size, protection, flags, fd, offset);
+    if (mapped != MAP_FAILED && (flags & MAP_FIXED) == 0)
+        mapped_bytes += round_up(size);
+    return mapped;
+}
+
+int
+munmap(void *address, size_t size)
+{
+    NEXT(munmap);
+    int result = next(address, size);
+    if (result == 0)
+        mapped_bytes -= round_up(size);
+    return result;
+}
+
+uint64_t
+fault_get_mapped_bytes(void)
+{
+    return mapped_bytes;
 }
 
 int
@@ -256,10 +311,10 @@ fstat(int fd, struct stat *status)
     NEXT(fstat);
     if (!fails(FAULT_STATUS))
         return next(fd, status);
-    if (!fault.has_answer)
+    if (!get_fault()->has_answer)
         return -1;
     int result = next(fd, status);
-    status->st_mode = (status->st_mode & ~(mode_t)S_IFMT) | (mode_t)fault.answer;
+    status->st_mode = (status->st_mode & ~(mode_t)S_IFMT) | (mode_t)get_fault()->answer;
     return result;
 }
 
@@ -318,7 +373,8 @@ ssize_t
 read(int fd, void *buffer, size_t size)
 {
     NEXT(read);
-    return fails(FAULT_READ) ? -1 : next(fd, buffer, size);
+    /* Nor fails what tells of them. */
+    return inherited == NULL && fails(FAULT_READ) ? -1 : next(fd, buffer, size);
 }
 
 ssize_t
@@ -363,10 +419,36 @@ fallocate(int fd, int mode, off_t offset, off_t size)
     return fails(FAULT_RESERVE) ? -1 : next(fd, mode, offset, size);
 }
 
+struct start {
+    void *(*run)(void *);
+    void *argument;
+    struct fault *fault;
+};
+
+static void *
+run_inheriting(void *user_data)
+{
+    struct start start = *(struct start *)user_data;
+    free(user_data);
+    inherited = start.fault;
+    return start.run(start.argument);
+}
+
 int
 pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                void *argument)
 {
     NEXT(pthread_create);
-    return fails(FAULT_THREAD) ? errno : next(thread, attributes, run, argument);
+    if (get_fault()->call == 0)
+        return next(thread, attributes, run, argument);
+    if (fails(FAULT_THREAD))
+        return errno;
+    struct start *start = hand_on_malloc(sizeof *start);
+    if (start == NULL)
+        return EAGAIN;
+    *start = (struct start){run, argument, get_fault()};
+    int result = next(thread, attributes, run_inheriting, start);
+    if (result != 0)
+        free(start);
+    return result;
 }

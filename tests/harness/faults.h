@@ -2,10 +2,13 @@
 /*
  * A host that fails when it is told to. The program defines functions of the C library itself, and
  * the shared library, which is as it is installed, finds these first. What the calling thread asks
- * for between fault_begin() and fault_end() fails; all else is handed on.
+ * for between fault_begin() and fault_end() fails, and what threads do that it makes meanwhile; all
+ * else is handed on.
  */
 #ifndef VMK_TEST_FAULTS_H
 #define VMK_TEST_FAULTS_H
+
+#include <stdint.h>
 
 enum fault_call {
     FAULT_ALLOCATE = 1, /* malloc, calloc, realloc, strdup */
@@ -34,6 +37,10 @@ enum fault_call {
 void
 fault_begin(enum fault_call call, unsigned number, int err);
 
+/* The call of this number does, and each one after it. */
+void
+fault_begin_lasting(enum fault_call call, unsigned number, int err);
+
 /* The ioctls with this request fail with `err`. */
 void
 fault_begin_ioctl(unsigned long request, int err);
@@ -49,6 +56,10 @@ fault_answer_type(unsigned type);
 /* How many calls were of the kind that was to fail. */
 unsigned
 fault_end(void);
+
+/* What the process has mapped, but for the C library's own. */
+uint64_t
+fault_get_mapped_bytes(void);
 
 /* For the cases of Check: the value of `expression`, while each `call` fails with `err`. */
 #define WITH_FAULT(call, err, expression)   \

@@ -372,3 +372,23 @@ call_on_other_stack(void)
                      : "memory");
     return 1;
 }
+
+/* Words in pages of their own, of which a call writes some. */
+#define WORD_PAGES 128
+static volatile uint64_t words[WORD_PAGES][512] __attribute__((aligned(4096)));
+
+CALLED void
+scatter(uint64_t step, uint64_t value)
+{
+    for (uint64_t i = 0; i < WORD_PAGES; i += step)
+        words[i][3] = value;
+}
+
+CALLED uint64_t
+gather(void)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < WORD_PAGES; i++)
+        sum += words[i][3] * (i + 1);
+    return sum;
+}
