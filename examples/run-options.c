@@ -31,6 +31,7 @@ enum {
     OPTION_USER,
     OPTION_SAVE,
     OPTION_RESTORE,
+    OPTION_PARENT,
     OPTION_STATS,
     OPTION_QUIET,
     OPTION_HELP,
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
     {"user", required_argument, NULL, OPTION_USER},
     {"save-at-ready", required_argument, NULL, OPTION_SAVE},
     {"restore", required_argument, NULL, OPTION_RESTORE},
+    {"parent", required_argument, NULL, OPTION_PARENT},
     {"stats", optional_argument, NULL, OPTION_STATS},
     {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -84,6 +86,12 @@ static const char help[] =
     "                         given here. What --memory says is also the most that is decompressed "
     "of\n"
     "                         it; without it the program keeps its limit, and both are at most 1G\n"
+    "  --parent FILE          a snapshot that the others build upon; as often as needed, in any "
+    "order.\n"
+    "                         What --save-at-ready writes is then what differs from the last of "
+    "them,\n"
+    "                         and what --restore goes on from is put together with those that it "
+    "needs\n"
     "  --stats[=json]         say on standard error what was used, for a person or a script\n"
     "  --quiet                do not say on standard error what ended the program\n"
     "  --help, --version\n"
@@ -399,6 +407,9 @@ apply_option(struct run_options *options, int option, const char **environment, 
     case OPTION_RESTORE:
         options->restore = optarg;
         return true;
+    case OPTION_PARENT:
+        options->parents[options->parent_count++] = optarg;
+        return true;
     case OPTION_STATS:
         return set_stats(options, optarg);
     case OPTION_QUIET:
@@ -464,6 +475,10 @@ read_options(struct run_options *options, int argc, char **argv, const char **en
     }
     if (!check_restore(options, start))
         return RUN_FAILED;
+    if (options->parent_count > 0 && options->restore == NULL && options->save == NULL) {
+        run_complain("--parent goes with --save-at-ready or --restore");
+        return RUN_FAILED;
+    }
     if (options->restore != NULL && optind < argc) {
         run_complain("--restore takes no PROGRAM: it is in the snapshot, and '%s' is too much",
                      argv[optind]);
@@ -503,12 +518,14 @@ run_options_parse(struct run_options *options, int argc, char **argv)
     vmkit_error *error = NULL;
     static char own_name[] = "vmkit-run";
     const char **environment = calloc((size_t)argc + 1, sizeof *environment);
+    options->parents = calloc((size_t)argc + 1, sizeof *options->parents);
     vmkit_sandbox_config **config = &options->config;
     int status = RUN_FAILED;
 
     /* getopt_long() begins its messages with it. */
     argv[0] = own_name;
-    if (environment != NULL && succeeded("", vmkit_sandbox_config_new(config, &error), &error) &&
+    if (environment != NULL && options->parents != NULL &&
+        succeeded("", vmkit_sandbox_config_new(config, &error), &error) &&
         succeeded("", vmkit_sandbox_config_set_output_limit(*config, UINT64_MAX, &error), &error)) {
         status = read_options(options, argc, argv, environment);
     }
@@ -527,4 +544,5 @@ run_options_clear(struct run_options *options)
 {
     vmkit_sandbox_config_unref(options->config);
     free(options->path);
+    free(options->parents);
 }

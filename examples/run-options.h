@@ -8,6 +8,7 @@
 #include <vmkit/vmkit.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Exit statuses of vmkit-run itself, as env(1), timeout(1) and the shells use them. */
 enum {
@@ -31,6 +32,9 @@ struct run_options {
     /* Files of snapshots, or NULL: to write when the program is ready, and to begin with. */
     const char *save;
     const char *restore;
+    /* Files that those need, in any order. */
+    const char **parents;
+    size_t parent_count;
     uint64_t memory; /* that --memory gives, in bytes; 0 without it */
     enum run_stats stats;
     bool quiet;

@@ -8,6 +8,7 @@
  */
 #include "output.h"
 #include "run-options.h"
+#include "run-snapshots.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -200,69 +201,55 @@ failure_status(const vmkit_error *error)
     return vmkit_error_get_errno(error) == -ENOEXEC ? RUN_NOT_EXECUTABLE : RUN_FAILED;
 }
 
-/* The snapshot of the file, which may be a stranger's: a few bytes of it may stand for many. */
-static int
-open_snapshot(const struct run_options *options, vmkit_snapshot **ret_snapshot, vmkit_error **error)
-{
-    uint64_t most = options->memory != 0 ? options->memory : RUN_RESTORE_MEMORY;
-    vmkit_snapshot_options *opening = NULL;
-    int result = vmkit_snapshot_options_new(&opening, error);
-
-    if (result == 0)
-        result = vmkit_snapshot_options_set_memory_limit(opening, most, error);
-    if (result == 0)
-        result = vmkit_snapshot_open_path(options->restore, 0, opening, ret_snapshot, error);
-    vmkit_snapshot_options_unref(opening);
-    return result;
-}
-
 /* What an option of this program, or another one, could do about it. */
 static void
 complain_and_advise(const struct run_options *options, const vmkit_error *error)
 {
     const char *message = vmkit_error_get_message(error), *advice = "";
-    if (options->restore != NULL && strstr(message, "needs its parent") != NULL)
-        advice = "; put it together with its parents first: vmkit-snapshot merge -o FILE FILE...";
-    else if (options->restore != NULL && strstr(message, "needs the host folder") != NULL)
+    if (options->restore != NULL && strstr(message, "needs the host folder") != NULL)
         advice = ", with --ro or --rw";
     run_complain("%s%s", message, advice);
 }
 
 /* A sandbox that begins, or one that goes on. */
 static int
-make_sandbox(const struct run_options *options, vmkit_sandbox **ret_sandbox, vmkit_error **error)
+make_sandbox(const struct run_options *options, vmkit_snapshot *restored,
+             vmkit_sandbox **ret_sandbox, vmkit_error **error)
 {
     struct vmkit_snapshot_info info = {.size = sizeof info};
-    vmkit_snapshot *snapshot = NULL;
 
-    if (options->restore == NULL)
+    if (restored == NULL)
         return vmkit_sandbox_new(options->config, ret_sandbox, error);
-    int result = open_snapshot(options, &snapshot, error);
-    if (result == 0)
-        result = vmkit_snapshot_get_info(snapshot, &info, error);
+    int result = vmkit_snapshot_get_info(restored, &info, error);
     uint64_t own = info.memory_limit_bytes;
     if (result == 0 && options->memory == 0 && own != 0)
         result = vmkit_sandbox_config_set_memory_limit(
             options->config, own < RUN_RESTORE_MEMORY ? own : RUN_RESTORE_MEMORY, error);
     if (result == 0)
-        result = vmkit_snapshot_fork(snapshot, options->config, ret_sandbox, error);
-    vmkit_snapshot_unref(snapshot);
+        result = vmkit_snapshot_fork(restored, options->config, ret_sandbox, error);
     return result;
 }
 
-/* Writes the sandbox, which is ready, to its file. Returns the status to exit with. */
+/* Writes the sandbox, which is ready, to its file, or what differs from the parent. Returns the
+ * status to exit with. */
 static int
-save(const struct run_options *options, vmkit_sandbox *sandbox)
+save(const struct run_options *options, vmkit_snapshot *parent, vmkit_sandbox *sandbox)
 {
     vmkit_snapshot *snapshot = NULL;
+    vmkit_snapshot_options *saving = NULL;
     vmkit_error *error = NULL;
     int result = vmkit_sandbox_snapshot(sandbox, &snapshot, &error);
 
     if (result == 0)
-        result = vmkit_snapshot_save_path(snapshot, options->save, NULL, &error);
+        result = vmkit_snapshot_options_new(&saving, &error);
+    if (result == 0)
+        result = vmkit_snapshot_options_set_parent(saving, parent, &error);
+    if (result == 0)
+        result = vmkit_snapshot_save_path(snapshot, options->save, saving, &error);
     if (result < 0)
         run_complain("%s: not saved: %s", options->program, vmkit_error_get_message(error));
     vmkit_error_unref(error);
+    vmkit_snapshot_options_unref(saving);
     vmkit_snapshot_unref(snapshot);
     return result < 0 ? RUN_FAILED : EXIT_SUCCESS;
 }
@@ -281,13 +268,13 @@ run_to_end(const struct run_options *options, vmkit_sandbox *sandbox,
 }
 
 static int
-finish(const struct run_options *options, vmkit_sandbox *sandbox,
+finish(const struct run_options *options, vmkit_snapshot *parent, vmkit_sandbox *sandbox,
        const struct vmkit_sandbox_outcome *outcome)
 {
     if (options->save == NULL)
         return report_outcome(options, outcome);
     if (outcome->kind == VMKIT_OUTCOME_READY)
-        return save(options, sandbox);
+        return save(options, parent, sandbox);
     if (outcome->kind != VMKIT_OUTCOME_EXITED)
         report_outcome(options, outcome);
     run_complain("%s: ended without saying that it is ready (vmkit_guest_ready), and %s was not "
@@ -297,14 +284,14 @@ finish(const struct run_options *options, vmkit_sandbox *sandbox,
 }
 
 static int
-run(const struct run_options *options)
+run(const struct run_options *options, const struct run_snapshots *snapshots)
 {
     struct vmkit_sandbox_outcome outcome = {.size = sizeof outcome};
     struct watch watch = {.sandbox = NULL};
     vmkit_error *error = NULL;
     int status = RUN_FAILED;
 
-    if (make_sandbox(options, &watch.sandbox, &error) < 0) {
+    if (make_sandbox(options, snapshots->restored, &watch.sandbox, &error) < 0) {
         complain_and_advise(options, error);
         status = failure_status(error);
     } else if (!watch_begin(&watch)) {
@@ -316,7 +303,7 @@ run(const struct run_options *options)
         if (result < 0)
             run_complain("%s: %s", options->program, vmkit_error_get_message(error));
         else
-            status = finish(options, watch.sandbox, &outcome);
+            status = finish(options, snapshots->parent, watch.sandbox, &outcome);
         if (result == 0 && options->stats != RUN_STATS_NONE)
             print_stats(watch.sandbox, options);
     }
@@ -329,10 +316,12 @@ int
 main(int argc, char **argv)
 {
     struct run_options options = {.config = NULL};
+    struct run_snapshots snapshots = {.restored = NULL};
     int status = run_options_parse(&options, argc, argv);
 
     if (status == -1)
-        status = run(&options);
+        status = run_snapshots_open(&snapshots, &options) ? run(&options, &snapshots) : RUN_FAILED;
+    run_snapshots_clear(&snapshots);
     run_options_clear(&options);
     return output_finish("vmkit-run", status, RUN_FAILED);
 }
