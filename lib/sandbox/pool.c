@@ -36,13 +36,16 @@ get_handle(const void *machine)
     return machine;
 }
 
+/* One that a failed reset has left empty stands still as well. */
 static int
 check_still(void *machine, vmkit_error **ret_error)
 {
-    int r = vmk_sandbox_lock(machine, ret_error);
-    if (r == 0)
-        vmk_sandbox_unlock(machine);
-    return r;
+    vmkit_sandbox *sandbox = machine;
+    pthread_mutex_lock(&sandbox->lock);
+    bool running = sandbox->state == VMK_SANDBOX_RUNNING;
+    pthread_mutex_unlock(&sandbox->lock);
+    return running ? vmk_error_set(ret_error, EBUSY, VMKIT_ERROR_BUSY, "the sandbox is running")
+                   : 0;
 }
 
 static bool

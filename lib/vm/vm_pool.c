@@ -90,9 +90,10 @@ has_more(const struct member *member)
 {
     struct vmkit_vm *vm = member->vm;
     pthread_mutex_lock(&vm->lock);
-    bool has_vcpus = vm->vcpus_made != member->vcpu_count;
+    bool has_vcpus = vm->vcpus_made != member->vcpu_count, has_handlers = vm->bus != NULL;
     pthread_mutex_unlock(&vm->lock);
-    return has_vcpus || atomic_load(&vm->doorbells) != 0 || atomic_load(&vm->had_irqfd);
+    return has_vcpus || has_handlers || atomic_load(&vm->doorbells) != 0 ||
+           atomic_load(&vm->had_irqfd);
 }
 
 /* Its memory is back, and who was told where it is has given it back: only what the next taker
@@ -110,7 +111,8 @@ static bool
 renew(void *machine)
 {
     struct member *member = machine;
-    if (!is_alone(member) || has_more(member) || vmk_vm_remove_handlers(member->vm, NULL) < 0 ||
+    /* Whoever is told that a handler goes may give up references, or do anything else. */
+    if (vmk_vm_remove_handlers(member->vm, NULL) < 0 || !is_alone(member) || has_more(member) ||
         vmk_vm_reset(member->vm, NULL) < 0)
         return false;
     forget_pointers(member->vm);

@@ -472,6 +472,54 @@ START_TEST(handlers_are_not_the_next_ones)
 }
 END_TEST
 
+static int
+answer(void *user_data, vmkit_vcpu *vcpu, struct vmkit_access *access)
+{
+    return VMKIT_HANDLED;
+}
+
+/* Who is told that its handler goes, and adds another one. */
+static void
+add_again(void *user_data)
+{
+    ASSERT_OK(
+        vmkit_vm_add_handler(user_data, VMKIT_SPACE_PIO, 0x10, 1, answer, NULL, NULL, &error));
+}
+
+static void
+drop_reference(void *user_data)
+{
+    vmkit_vm_unref(user_data);
+}
+
+START_TEST(a_handler_that_comes_back_is_not_the_next_ones)
+{
+    vmkit_pool *pool = new_pool(1, 1);
+    struct taken taken = take(pool);
+    ASSERT_OK(vmkit_vm_add_handler(taken.vm, VMKIT_SPACE_PIO, 0x10, 1, answer, add_again, taken.vm,
+                                   &error));
+    give_back(pool, &taken);
+    ck_assert_uint_eq(stats_of(pool).discarded, 1);
+    taken = take(pool);
+    ck_assert_uint_eq(run(&taken, 0), 0);
+    give_back(pool, &taken);
+    vmkit_pool_unref(pool);
+}
+END_TEST
+
+START_TEST(a_handler_may_hold_the_vm_until_it_goes)
+{
+    vmkit_pool *pool = new_pool(1, 1);
+    struct taken taken = take(pool);
+    ASSERT_OK(vmkit_vm_add_handler(taken.vm, VMKIT_SPACE_PIO, 0x10, 1, answer, drop_reference,
+                                   vmkit_vm_ref(taken.vm), &error));
+    give_back(pool, &taken);
+    ck_assert_uint_eq(stats_of(pool).discarded, 0);
+    ck_assert_uint_eq(stats_of(pool).resets, 1);
+    vmkit_pool_unref(pool);
+}
+END_TEST
+
 static void
 add_region(const struct taken *taken)
 {
@@ -664,6 +712,8 @@ make_suite(void)
     tcase_add_test(tcase, no_vm_is_handed_out_twice);
     tcase_add_test(tcase, what_runs_is_not_given_back);
     tcase_add_test(tcase, handlers_are_not_the_next_ones);
+    tcase_add_test(tcase, a_handler_that_comes_back_is_not_the_next_ones);
+    tcase_add_test(tcase, a_handler_may_hold_the_vm_until_it_goes);
     tcase_add_loop_test(tcase, what_cannot_be_reset_is_made_anew, 0,
                         sizeof spoilers / sizeof spoilers[0]);
     tcase_add_test(tcase, a_doorbell_that_was_removed_is_no_hindrance);

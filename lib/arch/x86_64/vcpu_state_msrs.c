@@ -40,9 +40,13 @@ static const struct range elsewhere[] = {
     {0x4b564d07, 0x4b564d07}, /* KVM_ASYNC_PF_ACK */
 };
 
-/* Kept by KVM and not listed. All of them are 0 in a new vCPU. */
+/* Kept by KVM and not listed, or not by every one. What of them is 0 is not said. */
 static const struct range unlisted[] = {
-    {0x200, 0x20f}, {0x250, 0x250}, {0x258, 0x259}, {0x268, 0x26f}, {0x2ff, 0x2ff}, /* MTRR */
+    {0x200, 0x20f},           {0x250, 0x250}, {0x258, 0x259},
+    {0x268, 0x26f},           {0x2ff, 0x2ff}, /* MTRR */
+    {0xc0000103, 0xc0000103},                 /* TSC_AUX */
+    {0xc0010140, 0xc0010141},                 /* OSVW_ID_LENGTH, OSVW_STATUS */
+    {0x4b564d10, 0x4b564d10},                 /* of a KVM without VMX and SVM */
 };
 
 /* What the meaning of others depends on, and what starts something that depends on others: counters
@@ -247,6 +251,23 @@ vmk_x86_vcpu_state_set_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcpu
     return result;
 }
 
+/* Keep those that the vCPU has. */
+static int
+keep_present(struct vmk_kvm_vcpu *vcpu, struct vmkit_x86_msr *msrs, uint32_t *count,
+             vmkit_error **ret_error)
+{
+    uint32_t kept = 0;
+    for (uint32_t at = 0; at < *count; at++) {
+        int moved = vmk_kvm_x86_try_get_msrs(vcpu, &msrs[at], *count - at, ret_error);
+        if (moved < 0)
+            return moved;
+        for (uint32_t end = at + (uint32_t)moved; at < end; at++)
+            msrs[kept++] = (struct vmkit_x86_msr){.index = msrs[at].index};
+    }
+    *count = kept;
+    return 0;
+}
+
 /* With room for all of them. */
 static uint32_t
 add_zeros(const struct vmk_x86_vcpu_state *state, uint32_t banks, struct vmkit_x86_msr *msrs)
@@ -281,7 +302,13 @@ vmk_x86_vcpu_state_sort_msrs(struct vmk_kvm_vcpu *vcpu, const struct vmk_x86_vcp
         return fail_memory(room, ret_error);
     struct vmkit_x86_msr *sorted = all, *unsorted = all + room;
     memcpy(unsorted, state->msrs, state->msr_count * sizeof *unsorted);
-    *ret_count = state->msr_count + add_zeros(state, banks, unsorted + state->msr_count);
+    uint32_t zeros = add_zeros(state, banks, unsorted + state->msr_count);
+    result = keep_present(vcpu, unsorted + state->msr_count, &zeros, ret_error);
+    if (result < 0) {
+        free(all);
+        return result;
+    }
+    *ret_count = state->msr_count + zeros;
     sort(unsorted, *ret_count, sorted);
     *ret_msrs = all;
     return 0;
