@@ -60,7 +60,7 @@ struct fake_host {
     uint32_t call_count;
     int fail_at; /* the call of this number from 1 on fails with EINVAL */
     int number;
-    uint8_t run[12288];
+    _Alignas(8) uint8_t run[12288];
 
     struct vmk_kvm_system *system;
     struct vmk_kvm_vm *vm;
